@@ -1,0 +1,166 @@
+"""Contract in: what a capture agent and the daemon say to each other.
+
+The agent holds a ZeroMQ DEALER, the daemon a ROUTER. A message is one JSON frame whose field
+"kind" tells which of the structs below it is; a block has its PCM as a second frame.
+
+    agent                                   daemon
+    hello ────────────────────────────────▶
+          ◀──────────────────────────────── want (one for each rate its models need), or refuse
+    block, block, … ──────────────────────▶
+    waiting (no device yet) or bye ───────▶
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from streamd.errors import MessageError
+from streamd.events import SOURCE_NAME
+
+FORMAT = 1
+"""Version of this contract; a daemon refuses an agent of another."""
+
+MAX_BLOCK_BYTES = 8 << 20
+"""A larger PCM frame is refused."""
+
+
+class _Kind(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    v: int = FORMAT
+
+
+class Hello(_Kind, frozen=True, kw_only=True, tag="hello"):
+    """An agent offers a new take of its sources. The latest accepted hello of a source wins."""
+
+    sources: tuple[str, ...]
+    """Names of the sources; more than one share a take and lie side by side in the PCM."""
+    take: str
+    """Fresh for every hello that begins a new capture."""
+    host: str
+    clock_id: str
+    """The same for all processes that share one monotonic clock (the boot id, where there is one)."""
+    device: str
+    """What is captured, in words: a microphone's name, a file, a command."""
+    native_rate: int
+    """Sample rate before resampling, in Hz."""
+    live: bool
+    """True if audio arrives whether it is fetched or not; what is not live waits and is never shed."""
+
+
+class Want(_Kind, frozen=True, kw_only=True, tag="want"):
+    """The daemon asks for blocks of a format. One hello may be answered by several, one a rate."""
+
+    take: str
+    """The hello's take: which hello this answers."""
+    block_take: str
+    """The take that blocks of this format carry."""
+    sample_rate: int
+    n_samples: int
+    """Samples a block."""
+
+
+class Refuse(_Kind, frozen=True, kw_only=True, tag="refuse"):
+    """The daemon will take no blocks of this take, and says why."""
+
+    take: str
+    reason: str
+
+
+class Waiting(_Kind, frozen=True, kw_only=True, tag="waiting"):
+    """The agent lives, but has no device to hear with; it keeps trying."""
+
+    sources: tuple[str, ...]
+    detail: str
+
+
+class Bye(_Kind, frozen=True, kw_only=True, tag="bye"):
+    """The last message of a take."""
+
+    sources: tuple[str, ...]
+    take: str
+    reason: Literal["end", "device", "shutdown"]
+    """end: the recording or command is over; device: it went away; shutdown: the agent was stopped."""
+    detail: str
+
+
+class Block(_Kind, frozen=True, kw_only=True, tag="block"):
+    """Header of a block. The PCM frame holds int16 little-endian, shape (n_samples, n_sources)."""
+
+    sources: tuple[str, ...]
+    take: str
+    """block_take of the want."""
+    first_sample: int
+    """Position of the first sample in the take at sample_rate; lost samples count."""
+    sample_rate: int
+    captured_at: float
+    """Fitted wall time of the first sample, in seconds since 1970."""
+    monotonic: float
+    """Fitted time of the first sample on the agent's monotonic clock, in seconds."""
+    n_lost: int = 0
+    """Samples lost right before this block (first_sample has moved on by as many)."""
+    flags: tuple[Literal["agent_queue", "microphone"], ...] = ()
+    """Why samples were lost."""
+
+
+Said = Hello | Waiting | Bye | Block
+"""What an agent says."""
+Answered = Want | Refuse
+"""What the daemon answers."""
+
+_encoder = msgspec.json.Encoder()
+_said: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)
+_answered: msgspec.json.Decoder[Answered] = msgspec.json.Decoder(Answered)
+
+
+def encode(message: Said | Answered) -> bytes:
+    """Return a message as its JSON frame."""
+    return _encoder.encode(message)
+
+
+def encode_block(header: Block, pcm: NDArray[np.int16]) -> list[bytes]:
+    """Return the two frames of a block; pcm has shape (n_samples,) or (n_samples, n_sources)."""
+    return [encode(header), pcm.astype("<i2", copy=False).tobytes()]
+
+
+def decode_answer(frames: list[bytes]) -> Answered:
+    """Return what the daemon said.
+
+    Raises:
+        MessageError: it is no want and no refuse.
+    """
+    try:
+        return _answered.decode(frames[0])
+    except (msgspec.DecodeError, IndexError) as error:
+        raise MessageError(f"answer that an agent does not understand: {error}") from error
+
+
+def decode_said(frames: list[bytes]) -> tuple[Said, NDArray[np.int16] | None]:
+    """Return what an agent said, and for a block its PCM, shape (n_samples, n_sources).
+
+    Raises:
+        MessageError: unknown kind or version, a field that lacks or is out of range, wrong number
+            of frames, or PCM whose length is not a multiple of its sources.
+    """
+    try:
+        message = _said.decode(frames[0])
+    except (msgspec.DecodeError, IndexError) as error:
+        raise MessageError(f"message that is no hello, waiting, bye or block: {error}") from error
+    if message.v != FORMAT:
+        raise MessageError(f"format {message.v}; this daemon speaks {FORMAT}: use one version of streamd on both ends")
+    if not message.sources or len(set(message.sources)) != len(message.sources):
+        raise MessageError("message without sources, or with one twice")
+    for name in message.sources:
+        if not SOURCE_NAME.fullmatch(name):
+            raise MessageError(f"source name {name[:80]!r}; expected lower-case letters, digits and -, at most 63")
+    if not isinstance(message, Block):
+        return message, None
+    if len(frames) != 2 or not 0 < len(frames[1]) <= MAX_BLOCK_BYTES:
+        raise MessageError(f"block of {len(frames)} frames or with no PCM; expected a header and PCM up to 8 MiB")
+    if len(frames[1]) % (2 * len(message.sources)):
+        raise MessageError(f"PCM of {len(frames[1])} bytes; expected a multiple of {2 * len(message.sources)}")
+    if message.first_sample < 0 or message.n_lost < 0 or not 0 < message.sample_rate <= 768_000:
+        raise MessageError("block with a negative position or an impossible sample rate")
+    return message, np.frombuffer(frames[1], "<i2").reshape(-1, len(message.sources))

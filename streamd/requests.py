@@ -1,0 +1,102 @@
+"""Contract of control: questions to the daemon and its answers, one JSON frame each.
+
+The daemon holds a ROUTER, the asker a DEALER or REQ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from streamd.errors import MessageError
+from streamd.events import Event, SourceStatus
+
+
+class StatusRequest(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
+    """How is everything?"""
+
+
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One source, as `status` shows it."""
+
+    name: str
+    status: SourceStatus
+    detail: str
+    device: str | None
+    """What is captured, in words; null before an agent has said hello."""
+    host: str | None
+    native_rate: int | None
+    sample_rates: Sequence[int]
+    """Rates its models need, in Hz."""
+    n_samples: int
+    """Samples received in this run, at the first of the rates."""
+    n_lost: int
+    """Samples lost in this run, at the rate they were lost at."""
+    lag_seconds: float | None
+    agent_restarts: int
+    open_events: Sequence[Event]
+
+
+class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One loaded model, as `status` shows it."""
+
+    name: str
+    version: str
+    sha256: str
+    file: str
+    provider: str
+    """The onnxruntime provider that really runs it."""
+    run_seconds: float
+    """Duration of one timed run at load, in seconds."""
+    labels_on: Sequence[str]
+    sources: Sequence[str]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="status"):
+    """Everything the daemon knows of itself."""
+
+    version: str
+    run: str
+    host: str
+    pid: int
+    uptime_seconds: float
+    endpoints: dict[str, str]
+    sources: Sequence[SourceReport]
+    models: Sequence[ModelReport]
+    counters: dict[str, int]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="refused"):
+    """The daemon did not do what was asked, and says why."""
+
+    reason: str
+
+
+Request = StatusRequest
+Answer = Status | Refused
+
+_encoder = msgspec.json.Encoder()
+_requests = msgspec.json.Decoder(StatusRequest)
+_answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
+
+
+def encode(message: Request | Answer) -> bytes:
+    """Return a request or an answer as its JSON frame."""
+    return _encoder.encode(message)
+
+
+def decode_request(frame: bytes) -> Request:
+    """Return the request in a frame; raises MessageError if it is none."""
+    try:
+        return _requests.decode(frame)
+    except msgspec.DecodeError as error:
+        raise MessageError(f"request that is not understood: {error}; expected {{'ask': 'status'}}") from error
+
+
+def decode_answer(frame: bytes) -> Answer:
+    """Return the answer in a frame; raises MessageError if it is none."""
+    try:
+        return _answers.decode(frame)
+    except msgspec.DecodeError as error:
+        raise MessageError(f"answer that is not understood: {error}") from error
