@@ -1,0 +1,1 @@
+"""Training of streamd's models, offline, with PyTorch. It imports streamd, never the reverse."""

@@ -1,0 +1,1 @@
+"""Design: networks, and how they become model files."""

@@ -1,0 +1,180 @@
+"""From a network in torch to a model file: one .onnx that holds its weights, its manifest and its golden answer.
+
+Nothing is left behind by an export that fails a gate: the file gets its name only after the gates.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from streamd import manifest as manifests
+from streamd.errors import ModelError
+from streamd.logmel import log_mel, to_float
+from streamd.manifest import Golden, Manifest, golden_signal
+from streamd.model import Model, load_onnxruntime
+
+OPSET = 20
+
+PARITY = 1e-5
+"""How far onnxruntime may be from torch, in posteriors; in other outputs relative to their largest number."""
+
+N_GOLDEN_HOPS = 8
+
+Floats = NDArray[np.float32]
+
+
+def export(
+    network: nn.Module, manifest: Manifest, path: Path, outputs: tuple[str, ...] = ("posterior",)
+) -> Manifest:
+    """Write a network as a model file.
+
+    Args:
+        network: in evaluation mode, on the CPU. A window: input → outputs. A stream: input, state → outputs.
+        manifest: its facts; the golden answer is made here.
+        path: the .onnx to write. An older one stays as it is until the new one is proved.
+        outputs: names of what the network returns, in order: posterior, then state_out of a stream, embedding.
+
+    Returns:
+        The manifest as written, with the golden answer.
+
+    Raises:
+        ModelError: onnxruntime doesn't give torch's answer at batch 1 and 3, or the file doesn't verify.
+    """
+    # A second export in one process fails, or silently freezes an axis: each gets a process of its own.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        graph = process.submit(_trace, network, _example(manifest, 2), _inputs(manifest), outputs).result()
+    proto = onnx.load_from_string(graph)
+    _check_axes(proto)
+    _check_parity(network, graph, manifest)
+    return seal(proto, manifest, path)
+
+
+def seal(proto: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
+    """Write a graph that obeys the contract with its manifest, after it gave and repeated its golden answer.
+
+    Raises:
+        ModelError: the graph breaks the contract, or no golden signal gives a posterior between 0.1 and 0.9.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        draft = Path(folder) / path.name
+        _write(proto, manifest, draft)
+        complete = msgspec.structs.replace(manifest, golden=_golden(Model(draft, "cpu", verify=False)))
+        _write(proto, complete, draft)
+        Model(draft, "cpu")
+        os.replace(draft, path)
+    return complete
+
+
+def n_golden_samples(manifest: Manifest) -> int:
+    """Return how long a golden signal must be: warm-up and eight hops."""
+    return manifest.span_samples + (manifest.n_warmup_hops + N_GOLDEN_HOPS - 1) * manifest.hop_samples
+
+
+def _golden(model: Model) -> Golden:
+    n_samples = n_golden_samples(model.manifest)
+    for seed in range(42):
+        frames, posteriors = model.answer(golden_signal(seed, n_samples))
+        if np.any((posteriors > 0.1) & (posteriors < 0.9)):
+            log_mel = frames.astype("<f4").tobytes() if model.manifest.log_mel else b""
+            posterior = posteriors.astype("<f4").tobytes()
+            return Golden(seed=seed, n_samples=n_samples, log_mel=log_mel, posterior=posterior)
+    raise ModelError("no golden signal gives a posterior between 0.1 and 0.9: has the network been trained?")
+
+
+def _inputs(manifest: Manifest) -> tuple[str, ...]:
+    return (manifest.input, "state") if manifest.kind == "stream" else (manifest.input,)
+
+
+def _example(manifest: Manifest, batch: int) -> tuple[torch.Tensor, ...]:
+    """Return inputs of that many unlike rows: a row of the golden signal each, later ones later in it."""
+    span, hop = manifest.span_samples, manifest.hop_samples
+    signal = golden_signal(0, span + (batch - 1) * hop)
+    rows = np.stack([_frames(manifest, signal[row * hop : row * hop + span]) for row in range(batch)])
+    if manifest.kind == "window":
+        return (torch.from_numpy(rows),)
+    return torch.from_numpy(rows), torch.from_numpy(np.tile(manifest.initial_row(), (batch, 1)))
+
+
+def _frames(manifest: Manifest, samples: NDArray[np.int16]) -> Floats:
+    return log_mel(samples, manifest.log_mel) if manifest.log_mel else to_float(samples)
+
+
+def _trace(
+    network: nn.Module, example: tuple[torch.Tensor, ...], inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> bytes:
+    """Return the ONNX graph of a network. The batch axis of the example must be 2 or more, or it is frozen at 1."""
+    program = torch.onnx.export(
+        network,
+        example,
+        dynamo=True,
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_shapes=tuple({0: "batch"} for _ in inputs),
+        opset_version=OPSET,
+        external_data=False,
+        verbose=False,
+    )
+    if program is None:
+        raise ModelError("torch exported no graph")
+    proto = program.model_proto
+    _forget_where_it_was_made(proto)
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data
+
+
+def _forget_where_it_was_made(proto: onnx.ModelProto) -> None:
+    """Remove source lines and paths of the machine that exported it: the same network gives the same bytes."""
+    graph = proto.graph
+    proto.doc_string = graph.doc_string = ""
+    for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+    for node in graph.node:
+        node.doc_string = ""
+    del graph.value_info[:]
+
+
+def _check_axes(proto: onnx.ModelProto) -> None:
+    for value in (*proto.graph.input, *proto.graph.output):
+        axis = value.type.tensor_type.shape.dim[0]
+        if axis.dim_param != "batch":
+            raise ModelError(f"{value.name}: the exporter froze the batch axis at {axis.dim_value}; it must be free")
+
+
+def _check_parity(network: nn.Module, graph: bytes, manifest: Manifest) -> None:
+    """Run torch and onnxruntime side by side at batch 1 and 3, a stream for several hops with its state."""
+    session = load_onnxruntime().InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    for batch in (1, 3):
+        rows, *states = _example(manifest, batch)
+        state = states[0] if states else None
+        for _ in range(N_GOLDEN_HOPS if states else 1):
+            inputs = (rows,) if state is None else (rows, state)
+            with torch.no_grad():
+                result = network(*inputs)
+            expected = result if isinstance(result, tuple) else (result,)
+            feeds = dict(zip(_inputs(manifest), (tensor.numpy() for tensor in inputs), strict=True))
+            found = session.run(None, feeds)
+            for name, one, other in zip(names, expected, found, strict=True):
+                scale = 1.0 if name == "posterior" else max(1.0, float(one.abs().max()))
+                off = float(np.abs(one.numpy() - other).max()) / scale
+                if not off <= PARITY:
+                    raise ModelError(f"{name} at batch {batch}: onnxruntime is {off:.3g} off torch (at most {PARITY})")
+            if state is not None:
+                state = expected[names.index("state_out")]
+
+
+def _write(proto: onnx.ModelProto, manifest: Manifest, path: Path) -> None:
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=manifests.METADATA_KEY, value=manifests.encode(manifest))
+    path.write_bytes(proto.SerializeToString(deterministic=True))

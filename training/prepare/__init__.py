@@ -1,0 +1,1 @@
+"""Prepare: get the audio and know it."""

@@ -1,0 +1,242 @@
+"""Hours of audio in which most labels are absent: what false alarms are counted on.
+
+Music and speech come from Debian packages (fetched, unpacked, never installed), the rest is made here:
+digital silence, faint quantised noise, hum, clicks, coloured noise. Everything is split by file into two
+halves, one to choose decisions on and one to check them on. The audio stays in a folder of the user;
+nothing of it goes into a model or into this repository, which only keeps counts and checksums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+
+PAUSE_SECONDS = 0.5
+"""Digital silence between two recordings of one stream."""
+
+Kind = Literal["music", "speech", "made"]
+Half = Literal["choose", "check"]
+HALVES: tuple[Half, Half] = ("choose", "check")
+Samples = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Package:
+    """Recordings of one Debian package."""
+
+    name: str
+    kind: Kind
+    licence: str
+    """As the package's copyright file gives it for these recordings."""
+    recordings: tuple[str, ...]
+    """Patterns of the files to use, below the package's root."""
+    without: tuple[str, ...] = ()
+    """Beginnings of file names that hold something else: beeps, effects."""
+
+
+PACKAGES = (
+    Package("wesnoth-1.16-music", "music", "GPL-2, CC-BY-SA-4.0", ("**/music/*.ogg",)),
+    Package("supertux-data", "music", "GPL-2+, CC-BY-SA", ("**/music/**/*.ogg",)),
+    Package("hedgewars-data", "music", "GPL-2, GFDL-1.3, CC-BY-SA-3.0", ("**/Data/Music/*.ogg",)),
+    Package("colobot-common-sounds", "music", "GPL-3+", ("**/music/*.ogg",)),
+    Package("warmux-data", "music", "GPL-2+", ("**/music/**/*.ogg",)),
+    Package("lincity-ng-data", "music", "GPL-2, CC-BY-SA-2.0", ("**/music/**/*.ogg",)),
+    Package("asterisk-moh-opsound-wav", "music", "CC-BY-SA-3.0", ("**/moh/*.wav",)),
+    # File names with _desc are spoken descriptions; the others are the sounds of the pictures.
+    Package("tuxpaint-stamps-default", "speech", "GPL-2", ("**/*_desc*.ogg",)),
+    Package("klettres-data", "speech", "GPL-2+, CC0-1.0", ("**/*.ogg", "**/*.wav")),
+    Package("ktuberling-data", "speech", "GPL-2+, CC0-1.0, CC-BY", ("**/*.ogg", "**/*.wav")),
+    *(
+        Package(
+            f"asterisk-core-sounds-{language}-wav",
+            "speech",
+            "CC-BY-SA-3.0",
+            ("**/sounds/**/*.wav",),
+            ("beep", "ascending", "descending", "tt-monkeys", "tt-weasels"),
+        )
+        for language in ("en", "es", "fr")
+    ),
+    Package("fillets-ng-data-cs", "speech", "GPL-2", ("**/cs/*.ogg",)),
+)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One half of a package, or one made sound: all its audio in a row."""
+
+    name: str
+    kind: Kind
+    half: Half
+    path: Path
+    """A .npy file of int16 samples at 16 kHz."""
+
+    def samples(self) -> Samples:
+        """Return the audio (n_samples,), mapped from the file."""
+        array: Samples = np.load(self.path, mmap_mode="r")
+        return array
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a stream of both halves came from: a line for the card."""
+
+    name: str
+    kind: Kind
+    licence: str
+    version: str
+    sha256: str
+    """Of the package's file; empty where the sound is made here."""
+
+
+def fetch(package: Package, cache: Path) -> Path:
+    """Download a Debian package, once, and return its .deb file."""
+    folder = cache / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.glob(f"{package.name}_*.deb")):
+        subprocess.run(["apt-get", "download", "-q", package.name], cwd=folder, check=True)
+    return next(folder.glob(f"{package.name}_*.deb"))
+
+
+def prepare(cache: Path) -> list[Stream]:
+    """Return all streams, made on the first call and read from the cache later."""
+    streams = []
+    for package in PACKAGES:
+        streams += _prepared(package.name, package.kind, cache, lambda p=package: _halves(p, cache))
+    for name, make in MADE.items():
+        streams += _prepared(name, "made", cache, lambda m=make: {half: m(half) for half in HALVES})
+    return streams
+
+
+def origins(cache: Path) -> list[Origin]:
+    """Return name, licence, version and checksum of everything that the streams are made of."""
+    found = []
+    for package in PACKAGES:
+        deb = fetch(package, cache)
+        with deb.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        version = deb.name.split("_")[1].replace("%3a", ":")
+        found.append(Origin(package.name, package.kind, package.licence, version, digest))
+    return found + [Origin(name, "made", "made here", "", "") for name in MADE]
+
+
+def decode(path: Path) -> Samples:
+    """Return a recording as int16 mono at 16 kHz (n_samples,)."""
+    samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = soxr.resample(samples.mean(axis=1), sample_rate, SAMPLE_RATE)
+    return _quantised(mono * 32768)
+
+
+def _prepared(name: str, kind: Kind, cache: Path, make: Callable[[], dict[Half, Samples]]) -> Iterator[Stream]:
+    folder = cache / "streams"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {half: folder / f"{name}-{half}.npy" for half in HALVES}
+    if not all(path.exists() for path in paths.values()):
+        for half, samples in make().items():
+            np.save(paths[half], samples)
+    for half, path in paths.items():
+        yield Stream(name, kind, half, path)
+
+
+def _halves(package: Package, cache: Path) -> dict[Half, Samples]:
+    """Return each half of a package's recordings, one after the other with a pause between.
+
+    Files of equal content count once. In the order of their checksums each goes to the half that is shorter so far.
+    """
+    root = cache / "unpacked" / package.name
+    if not root.exists():
+        subprocess.run(["dpkg-deb", "-x", fetch(package, cache), root], check=True)
+    found = {hashlib.sha256(p.read_bytes()).hexdigest(): p for g in package.recordings for p in sorted(root.glob(g))}
+    pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.int16)
+    parts: dict[Half, list[Samples]] = {half: [] for half in HALVES}
+    lengths = dict.fromkeys(HALVES, 0)
+    for _, path in sorted(found.items()):
+        if path.name.startswith(package.without) and package.without:
+            continue
+        samples = decode(path)
+        half = min(HALVES, key=lambda h: lengths[h])
+        lengths[half] += len(samples)
+        parts[half] += [samples, pause]
+    return {half: np.concatenate(parts[half]) for half in HALVES}
+
+
+def _quantised(values: NDArray[np.floating]) -> Samples:
+    """Return values in units of the least significant bit, rounded and clipped to 16 bits."""
+    return np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+
+
+def _generator(name: str, half: Half) -> np.random.Generator:
+    """Return a generator of its own for each sound and half: no sample is in both."""
+    return np.random.default_rng(list(f"{name} {half}".encode()))
+
+
+def _silence(half: Half) -> Samples:
+    return np.zeros(600 * SAMPLE_RATE, np.int16)
+
+
+def _faint_noise(half: Half) -> Samples:
+    """20 minutes in five parts: ±1, ±2, ±3 least significant bits, and rounded Gaussian noise far below and at one."""
+    random = _generator("faint noise", half)
+    n = 240 * SAMPLE_RATE
+    parts = [random.integers(-peak, peak + 1, n) for peak in (1, 2, 3)]
+    parts += [random.normal(0, deviation, n) for deviation in (0.3, 1.0)]
+    return np.concatenate([_quantised(part) for part in parts])
+
+
+def _coloured_noise(half: Half) -> Samples:
+    """White, pink and brown noise at -70, -50, -30 and -15 dB, two minutes each."""
+    random = _generator("coloured noise", half)
+    n = 120 * SAMPLE_RATE
+    hertz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE)
+    parts = []
+    for exponent in (0.0, 0.5, 1.0):
+        shape = np.maximum(hertz, 20.0) ** -exponent
+        noise = np.fft.irfft(np.fft.rfft(random.normal(size=n)) * shape, n)
+        noise /= np.sqrt(np.mean(noise**2))
+        parts += [_quantised(noise * 32768 * 10 ** (db / 20)) for db in (-70, -50, -30, -15)]
+    return np.concatenate(parts)
+
+
+def _hum(half: Half) -> Samples:
+    """Mains hum of 50 and 60 Hz with falling harmonics at -60, -40 and -20 dB over faint noise, four minutes each."""
+    random = _generator("hum", half)
+    time = np.arange(240 * SAMPLE_RATE) / SAMPLE_RATE
+    parts = []
+    for mains in (50.0, 60.0):
+        phases = random.uniform(0, 2 * np.pi, 12)
+        hum = sum(np.sin(2 * np.pi * mains * k * time + phases[k - 1]) / k for k in range(1, 13))
+        hum /= np.sqrt(np.mean(hum**2))
+        for db in (-60, -40, -20):
+            parts.append(_quantised(hum * 32768 * 10 ** (db / 20) + random.normal(0, 1, len(time))))
+    return np.concatenate(parts)
+
+
+def _clicks(half: Half) -> Samples:
+    """Single clicks at random times, about one in 2 s, 0.1 to 2 ms long, -40 to -3 dB, over faint noise: 20 minutes."""
+    random = _generator("clicks", half)
+    clicks = random.normal(0, 1, 1200 * SAMPLE_RATE)
+    for start in random.integers(0, len(clicks) - 400, 600):
+        decay = random.uniform(1e-4, 2e-3) * SAMPLE_RATE
+        peak = 32768 * 10 ** (random.uniform(-40, -3) / 20)
+        clicks[start : start + 400] += peak * np.exp(-np.arange(400) / decay) * random.choice([-1.0, 1.0])
+    return _quantised(clicks)
+
+
+MADE: dict[str, Callable[[Half], Samples]] = {
+    "digital-silence": _silence,
+    "faint-noise": _faint_noise,
+    "coloured-noise": _coloured_noise,
+    "hum": _hum,
+    "clicks": _clicks,
+}
+"""Sounds that are made here, by name."""
