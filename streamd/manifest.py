@@ -43,7 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         ValueError: fields that contradict each other.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: str
     version: str
     licence: str

@@ -105,7 +105,7 @@ class Model:
         Returns:
             Posteriors (batch, n_labels), 0..1, and the new state of a stream.
         """
-        feeds = {self.manifest.input: inputs}
+        feeds: dict[str, Floats] = {self.manifest.input: inputs}
         if state is not None:
             feeds["state"] = state
         outputs: list[Floats] = self._session.run(self._outputs, feeds)
