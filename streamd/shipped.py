@@ -6,10 +6,10 @@ package, in `models/<name>/<name>.onnx`.
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from streamd.errors import ModelError
+from streamd.spelling import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -23,9 +23,8 @@ def model_file(name: str) -> Path:
     """Return the file of a shipped model; ModelError lists what is shipped if there is none of that name."""
     names = model_names()
     if name not in names:
-        guess = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {guess[0]!r}?" if guess else ""
-        raise ModelError(f"no shipped model is called {name!r}; shipped: {', '.join(names) or 'none'}{hint}")
+        shipped = ", ".join(names) or "none"
+        raise ModelError(f"no shipped model is called {name!r}; shipped: {shipped}{did_you_mean(name, names)}")
     return _models_folder() / name / f"{name}.onnx"
 
 

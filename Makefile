@@ -1,0 +1,53 @@
+# The commands of this project. Each sets up what it needs in .venv, once; the next time it starts at once.
+#
+#   make run      hear streamd at work: a daemon, a recording, the events (no microphone needed)
+#   make test     all tests
+#   make check    linter, formatter, types, import arrows; edits nothing
+#   make format   the formatter and the linter's safe repairs, written to the files
+#   make bench    every script in benchmarks/
+#   make clean    remove what these commands made
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+REQUIREMENTS := pyproject.toml constraints.txt
+
+.PHONY: run test check format bench clean
+
+run: .venv/ready-to-run
+	$(BIN)/streamd demo
+
+test: .venv/ready-to-develop
+	scripts/install_system_packages.sh
+	$(BIN)/python -m pytest
+
+check: .venv/ready-to-develop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/ready-to-develop
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/ready-to-develop
+	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/made:
+	scripts/make_venv.sh "$(PYTHON)"
+	touch $@
+
+.venv/ready-to-run: .venv/made $(REQUIREMENTS)
+	scripts/install_streamd.sh
+	touch $@
+
+# silero-vad comes without what it asks for: the tests need its model and code, not torchaudio.
+.venv/ready-to-develop: .venv/ready-to-run
+	$(INSTALL) --editable ".[dev,train]"
+	$(INSTALL) --no-deps silero-vad
+	touch $@
