@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.errors import MessageError
-from streamd.events import SOURCE_NAME
+from streamd.events import BROKEN_JSON, SOURCE_NAME
 
 FORMAT = 1
 """Version of this contract; a daemon refuses an agent of another."""
@@ -105,6 +105,9 @@ class Block(_Kind, frozen=True, kw_only=True, tag="block"):
     """Why samples were lost."""
 
 
+Pcm = NDArray[np.int16]
+"""Samples of a block, shape (n_samples, n_sources)."""
+
 Said = Hello | Waiting | Bye | Block
 """What an agent says."""
 Answered = Want | Refuse
@@ -133,11 +136,11 @@ def decode_answer(frames: list[bytes]) -> Answered:
     """
     try:
         return _answered.decode(frames[0])
-    except (msgspec.DecodeError, IndexError) as error:
+    except (*BROKEN_JSON, IndexError) as error:
         raise MessageError(f"answer that an agent does not understand: {error}") from error
 
 
-def decode_said(frames: list[bytes]) -> tuple[Said, NDArray[np.int16] | None]:
+def decode_said(frames: list[bytes]) -> tuple[Said, Pcm | None]:
     """Return what an agent said, and for a block its PCM, shape (n_samples, n_sources).
 
     Raises:
@@ -146,7 +149,7 @@ def decode_said(frames: list[bytes]) -> tuple[Said, NDArray[np.int16] | None]:
     """
     try:
         message = _said.decode(frames[0])
-    except (msgspec.DecodeError, IndexError) as error:
+    except (*BROKEN_JSON, IndexError) as error:
         raise MessageError(f"message that is no hello, waiting, bye or block: {error}") from error
     if message.v != FORMAT:
         raise MessageError(f"format {message.v}; this daemon speaks {FORMAT}: use one version of streamd on both ends")

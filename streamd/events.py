@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +21,9 @@ SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """What a source may be called."""
 
 SourceName = str
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time that says its zone; streamd writes UTC."""
 
 EndReason = Literal["silence", "gap", "device", "end", "shutdown", "reload", "restart"]
 """Why an event ended: the sound stopped, audio was lost, the device went away, the recording ended,
@@ -67,9 +70,9 @@ class Event(_Data, frozen=True, kw_only=True):
     onset_seconds: float
     """onset_sample in seconds from the start of the take."""
     offset_seconds: float | None
-    onset_time: datetime
+    onset_time: Time
     """onset_sample as wall time (UTC)."""
-    offset_time: datetime | None
+    offset_time: Time | None
     end_reason: EndReason | None
     """Why the event ended; null in an onset."""
     model: str
@@ -88,18 +91,19 @@ class AudioGap(msgspec.Struct, frozen=True, kw_only=True):
     first_sample: int
     n_samples: int
     seconds: float
-    reason: Literal["agent_queue", "microphone", "lag", "transport"]
+    reason: Literal["agent_queue", "microphone", "lag", "transport", "agent"]
     """agent_queue: the daemon did not fetch it in time and the agent dropped it; microphone: the
     sound system overran; lag: the daemon was behind by more than max_lag_seconds and skipped to
-    the newest audio; transport: blocks vanished on their way."""
+    the newest audio; transport: blocks vanished on their way; agent: the agent died or lost its
+    device, and the samples are those between the end of its take and the beginning of the next."""
 
 
 class State(_Data, frozen=True, kw_only=True):
-    """How a source fares. The last one is sent again to whoever subscribes."""
+    """How a source fares. The last one is sent again to whoever subscribes, its open_events up to date."""
 
     seq: int
     """Counts this source's Event and State messages in this run, from 1, without holes."""
-    time: datetime
+    time: Time
     status: SourceStatus
     detail: str
     """One line for people."""
@@ -114,7 +118,7 @@ class State(_Data, frozen=True, kw_only=True):
 class Heartbeat(_Data, frozen=True, kw_only=True):
     """Once a second and source, and after each new subscription: makes loss at the tail visible."""
 
-    time: datetime
+    time: Time
     last_seq: int
     """seq of this source's newest Event or State; 0 if there was none."""
     lag_seconds: float | None
@@ -124,7 +128,7 @@ class Heartbeat(_Data, frozen=True, kw_only=True):
 class Score(_Data, frozen=True, kw_only=True):
     """What a model thinks of one hop. Made only while somebody subscribes to score topics."""
 
-    time: datetime
+    time: Time
     take: str
     model: str
     end_sample: int
@@ -140,7 +144,7 @@ class Score(_Data, frozen=True, kw_only=True):
 class Level(_Data, frozen=True, kw_only=True):
     """Loudness of one block. Made only while somebody subscribes to level topics."""
 
-    time: datetime
+    time: Time
     take: str
     end_sample: int
     rms_db: float
@@ -160,7 +164,7 @@ class Envelope(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
     id: str
     source: str
     type: str
-    time: datetime
+    time: Time
     datacontenttype: Literal["application/json"] = "application/json"
     data: _T
 
@@ -189,6 +193,9 @@ class _Type(msgspec.Struct):
 
 
 _type_decoder = msgspec.json.Decoder(_Type)
+
+BROKEN_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bytes from a stranger: not JSON or another shape, not UTF-8, nested too deep."""
 
 
 def slug(label: str) -> str:
@@ -249,7 +256,7 @@ def decode(payload: bytes) -> Message:
         if kind not in _decoders:
             raise MessageError(f"message of type {kind!r}: this version knows {', '.join(sorted(_decoders))}")
         message: Message = _decoders[kind].decode(payload).data
-    except msgspec.DecodeError as error:
+    except BROKEN_JSON as error:
         raise MessageError(f"message that is no event of streamd: {error}") from error
     return message
 
@@ -263,6 +270,9 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of every payload that is published."""
     kinds = list(dict.fromkeys(_ENVELOPES.values()))
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
+    for kind, schema in zip(kinds, schemas, strict=True):
+        component = components[schema["$ref"].rpartition("/")[2]]
+        component["properties"]["type"] = {"enum": [name for name, other in _ENVELOPES.items() if other == kind]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What streamd publishes: the second frame of every message",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from streamd.errors import MessageError
-from streamd.events import Event, SourceStatus
+from streamd.events import BROKEN_JSON, Event, SourceStatus
 
 
 class StatusRequest(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
@@ -90,7 +90,7 @@ def decode_request(frame: bytes) -> Request:
     """Return the request in a frame; raises MessageError if it is none."""
     try:
         return _requests.decode(frame)
-    except msgspec.DecodeError as error:
+    except BROKEN_JSON as error:
         raise MessageError(f"request that is not understood: {error}; expected {{'ask': 'status'}}") from error
 
 
@@ -98,5 +98,5 @@ def decode_answer(frame: bytes) -> Answer:
     """Return the answer in a frame; raises MessageError if it is none."""
     try:
         return _answers.decode(frame)
-    except msgspec.DecodeError as error:
+    except BROKEN_JSON as error:
         raise MessageError(f"answer that is not understood: {error}") from error

@@ -1,0 +1,90 @@
+"""Questions to a running daemon, and its answers: the daemon's end and the asker's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import zmq
+
+from streamd import endpoints
+from streamd.counters import Counters
+from streamd.errors import EndpointError, MessageError
+from streamd.requests import Answer, Refused, Request, decode_answer, decode_request, encode
+
+MAX_REQUEST_BYTES = 64 << 10
+"""A larger request ends its asker's connection."""
+
+MAX_AT_ONCE = 8
+"""Requests answered before the daemon's loop goes on: nobody's questions may hold up the audio."""
+
+_HANDSHAKE_MS = 5000
+
+
+class ControlServer:
+    """The daemon's end: a ROUTER that answers each request from `answer`, and never waits.
+
+    Raises:
+        EndpointError: an endpoint can't be bound.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        listen_at: Sequence[str],
+        answer: Callable[[Request], Answer],
+        counters: Counters,
+    ) -> None:
+        self.socket = context.socket(zmq.ROUTER)
+        """For the daemon's poller: readable when somebody asked."""
+        self._answer = answer
+        self._counters = counters
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        try:
+            for endpoint in listen_at:
+                endpoints.bind(self.socket, endpoint)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def on_readable(self) -> None:
+        """Answer those who asked, at most MAX_AT_ONCE; what is no request is refused and counted."""
+        for _ in range(MAX_AT_ONCE):
+            if not self.socket.poll(0):
+                return
+            # A REQ sends an empty frame before its request, a DEALER need not; it gets back what it sent.
+            *address, frame = self.socket.recv_multipart(zmq.NOBLOCK)
+            answer: Answer
+            try:
+                answer = self._answer(decode_request(frame))
+                self._counters.add("control.answered")
+            except MessageError as error:
+                answer = Refused(reason=str(error))
+                self._counters.add("control.refused")
+            # A ROUTER drops what is for somebody who has left, or whose queue is full.
+            self.socket.send_multipart([*address, encode(answer)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+
+def ask(request: Request, endpoint: str | None = None, timeout_seconds: float = 2.0) -> Answer:
+    """Ask a daemon and return its answer; `endpoint` None looks for one on this machine.
+
+    Raises:
+        EndpointError: no daemon is there, or it did not answer in time.
+        MessageError: what came back is no answer of a streamd this version knows.
+    """
+    where = endpoint or endpoints.find("control")
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
+    with contextlib.closing(socket):
+        socket.setsockopt(zmq.LINGER, 0)
+        endpoints.connect(socket, where)
+        socket.send(encode(request))
+        if not socket.poll(round(timeout_seconds * 1000)):
+            raise EndpointError(f"{where}: no answer within {timeout_seconds:g} s; does a daemon run there?")
+        return decode_answer(socket.recv())

@@ -1,0 +1,205 @@
+"""Where the sockets of a daemon lie: one private folder a user, held by one daemon at a time.
+
+The daemon takes the folder's lock, then binds `default_endpoints(folder)`. Clients ask `find`, which
+looks in the user's own folder and then in that of the system service.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket as sockets
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import msgspec
+import zmq
+
+from streamd.errors import EndpointError
+
+Word = Literal["events", "audio", "control"]
+"""What an endpoint is for."""
+
+WORDS: Final[tuple[Word, ...]] = ("events", "audio", "control")
+
+SYSTEM_FOLDER = Path("/run/streamd")
+"""Where the system service keeps its sockets."""
+
+MAX_PATH_BYTES = 103 if sys.platform == "darwin" else 107
+"""Longest path of a socket: what the kernel's sockaddr_un holds (unix(7), unix(4))."""
+
+
+def runtime_folder() -> Path:
+    """Return the folder of this user's daemon, which need not exist yet.
+
+    It is `$RUNTIME_DIRECTORY` (systemd sets it), else `$XDG_RUNTIME_DIR/streamd`, else a folder in the
+    temporary directory.
+
+    Raises:
+        EndpointError: the folder in the temporary directory is not this user's alone.
+    """
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    private = os.environ.get("XDG_RUNTIME_DIR", "")
+    if private:
+        return Path(private) / "streamd"
+    folder = _temporary_folder()
+    _refuse_if_shared(folder)
+    return folder
+
+
+def _temporary_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"streamd-{os.getuid()}"
+
+
+def _refuse_if_shared(folder: Path) -> None:
+    """Raise EndpointError if a folder that anybody could have made is there and is not ours alone."""
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise EndpointError(
+            f"{folder}: {stat.filemode(found.st_mode)} of user {found.st_uid}; expected a folder of user {os.getuid()}"
+            " that nobody else may enter (drwx------): remove it, or set XDG_RUNTIME_DIR"
+        )
+
+
+def default_endpoints(folder: Path) -> dict[Word, str]:
+    """Return the endpoint of every word in a folder.
+
+    Raises:
+        EndpointError: a path is longer than a socket's may be.
+    """
+    endpoints: dict[Word, str] = {word: f"ipc://{folder.absolute() / word}.sock" for word in WORDS}
+    for endpoint in endpoints.values():
+        check_length(endpoint)
+    return endpoints
+
+
+def check_length(endpoint: str) -> None:
+    """Raise EndpointError if an ipc endpoint's path is longer than a socket's may be."""
+    path = os.fsencode(endpoint.removeprefix("ipc://"))
+    if endpoint.startswith("ipc://") and len(path) > MAX_PATH_BYTES:
+        raise EndpointError(
+            f"{endpoint}: a path of {len(path)} bytes; a socket's has at most {MAX_PATH_BYTES}:"
+            " use a shorter folder (RUNTIME_DIRECTORY), or name the endpoints in the configuration"
+        )
+
+
+def bind(socket: zmq.Socket[Any], endpoint: str) -> None:
+    """Bind a socket; raises EndpointError with the endpoint and the reason if that can't be done."""
+    check_length(endpoint)
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        raise EndpointError(f"{endpoint}: can't listen there: {error.strerror}") from error
+
+
+def connect(socket: zmq.Socket[Any], endpoint: str) -> None:
+    """Connect a socket, whether or not anybody listens yet; raises EndpointError if that is no endpoint."""
+    check_length(endpoint)
+    try:
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        raise EndpointError(
+            f"{endpoint}: no endpoint to connect to: {error.strerror}; expected ipc:///PATH or tcp://HOST:PORT"
+        ) from error
+
+
+def places(word: Word) -> list[str]:
+    """Return the endpoints where a daemon may be, the user's own first."""
+    folders = dict.fromkeys([runtime_folder(), SYSTEM_FOLDER])
+    return [default_endpoints(folder)[word] for folder in folders]
+
+
+def find(word: Word) -> str:
+    """Return the endpoint of a running daemon: the user's own, else the system service's.
+
+    Raises:
+        EndpointError: nobody listens at any of them; it names them all.
+    """
+    tried = []
+    for endpoint in places(word):
+        reason = _why_silent(endpoint)
+        if reason is None:
+            return endpoint
+        tried.append(f"{endpoint} ({reason})")
+    raise EndpointError(f"no daemon answers at {' or '.join(tried)}; start one with `streamd run`")
+
+
+def _why_silent(endpoint: str) -> str | None:
+    """Return why nobody can be reached at an ipc endpoint, or None if somebody listens there.
+
+    The file alone proves nothing: it outlives a daemon that was killed.
+    """
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(endpoint.removeprefix("ipc://"))
+        except BlockingIOError:
+            return None  # a daemon whose queue of new connections is full
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+    return None
+
+
+class _Holder(msgspec.Struct):
+    pid: int
+    config: str
+
+
+class Lock:
+    """The right to be the daemon of a folder, until it is closed or the process ends.
+
+    Needed because a second bind to an ipc path takes it over without an error.
+
+    Raises:
+        EndpointError: another daemon holds it (the message says which), or the folder can't be used.
+    """
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self.path = folder / "lock"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder == _temporary_folder():  # between the check and now, somebody else may have made it
+                _refuse_if_shared(folder)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise EndpointError(f"{self.path}: {error.strerror}; set RUNTIME_DIRECTORY to a folder of yours") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = self._holder()
+            os.close(self._file)
+            raise EndpointError(
+                f"{folder} is held by {holder}: stop that one, or set RUNTIME_DIRECTORY to another folder for a second"
+            ) from error
+        os.truncate(self._file, 0)
+        os.pwrite(self._file, msgspec.json.encode(_Holder(os.getpid(), config)), 0)
+        for word in WORDS:  # left behind by a daemon that was killed
+            (folder / f"{word}.sock").unlink(missing_ok=True)
+
+    def _holder(self) -> str:
+        try:
+            holder = msgspec.json.decode(os.pread(self._file, 8192, 0), type=_Holder)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return "another daemon"
+        return f"another daemon (pid {holder.pid}, configuration {holder.config})"
+
+    def close(self) -> None:
+        """Give the folder free. The file stays: to remove it would let two daemons lock two files."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

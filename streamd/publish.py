@@ -1,0 +1,197 @@
+"""The daemon's mouth: a ZeroMQ XPUB that tells every subscriber what is heard, and never waits for one.
+
+    event = Event(run=publisher.run, host=publisher.host, seq=publisher.next_seq("kitchen"), …)
+    publisher.send(event)
+
+A number is taken and the message built before it is sent, so that a journal can have it first.
+Who subscribes to a source's state gets the last one again and a heartbeat: from then on every loss shows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+import zmq
+
+from streamd import endpoints
+from streamd.counters import Counters
+from streamd.events import (
+    AudioGap,
+    Event,
+    Heartbeat,
+    Message,
+    SourceStatus,
+    State,
+    at,
+    encode,
+    slug,
+    topic,
+)
+
+QUEUE_MESSAGES = 1000
+"""Messages that wait for one subscriber; those beyond are lost to it, and its client sees the gap."""
+
+LINGER_MS = 500
+"""How long the last messages may take to leave when the daemon stops."""
+
+MAX_SUBSCRIPTION_BYTES = 4096
+"""What a subscriber may send at once; a longer message ends its connection."""
+
+_HANDSHAKE_MS = 5000
+_ON_DEMAND = (b"score/", b"level/")
+
+
+class Publisher:
+    """Publishes the messages of one run of the daemon.
+
+    Raises:
+        EndpointError: an endpoint can't be bound.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], listen_at: Sequence[str], run: str, host: str, counters: Counters
+    ) -> None:
+        self.run = run
+        self.host = host
+        self.socket = context.socket(zmq.XPUB)
+        """For the daemon's poller: readable when somebody subscribed or left."""
+        self._counters = counters
+        self._taken: Counter[str] = Counter()
+        self._sent: dict[str, int] = {}
+        self._states: dict[str, State] = {}
+        self._open: defaultdict[str, dict[str, Event]] = defaultdict(dict)
+        self._lags: dict[str, float | None] = {}
+        # Verbose reports every subscription, but an unsubscription only when its last subscriber has
+        # gone, by message or by disconnecting: so a set is the whole book-keeping.
+        self._subscribed: set[bytes] = set()
+        self._on_demand: tuple[bytes, ...] = ()
+        self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+        self.socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES)
+        self.socket.setsockopt(zmq.LINGER, LINGER_MS)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        try:
+            for endpoint in listen_at:
+                endpoints.bind(self.socket, endpoint)
+        except BaseException:
+            self.socket.close(linger=0)
+            raise
+
+    def next_seq(self, source: str) -> int:
+        """Take the number of this source's next Event or State; each that is taken must be sent, in order."""
+        self._taken[source] += 1
+        return self._taken[source]
+
+    def open_events(self, source: str) -> list[Event]:
+        """Return the onsets sent for a source whose offset was not, oldest first."""
+        return list(self._open[source].values())
+
+    def state(
+        self,
+        source: str,
+        *,
+        status: SourceStatus,
+        detail: str,
+        time: datetime,
+        take: str | None = None,
+        sample_rate: int | None = None,
+        gap: AudioGap | None = None,
+    ) -> State:
+        """Make the next State of a source, with its open events; it is not sent yet."""
+        return State(
+            run=self.run,
+            host=self.host,
+            source=source,
+            seq=self.next_seq(source),
+            time=time,
+            status=status,
+            detail=detail,
+            take=take,
+            sample_rate=sample_rate,
+            gap=gap,
+            open_events=self.open_events(source),
+        )
+
+    def send(self, message: Message) -> None:
+        """Publish a message. Never waits: what a subscriber's full queue can't take is lost to that one only."""
+        match message:
+            case Event(phase="onset"):
+                self._open[message.source][message.event_id] = message
+            case Event(phase="offset"):
+                self._open[message.source].pop(message.event_id, None)
+            case State():
+                self._states[message.source] = message
+        if isinstance(message, Event | State):
+            self._sent[message.source] = message.seq
+        self._counters.add(f"published.{type(message).__name__.lower()}")
+        self._put(message)
+
+    def heartbeat(self, lag_by_source: Mapping[str, float | None]) -> None:
+        """Publish a heartbeat of each source; to be called once a second.
+
+        lag_by_source: age in seconds of the newest audio that was scored, None before the first.
+        """
+        self._lags = dict(lag_by_source)
+        for source in self._lags:
+            self._beat(source)
+
+    def wants_scores(self, source: str, model: str) -> bool:
+        """Return whether somebody asked for the scores of this source and model, by a topic from "score/" on."""
+        return bool(self._on_demand) and f"score/{source}/{slug(model)}/".encode().startswith(self._on_demand)
+
+    def wants_level(self, source: str) -> bool:
+        """Return whether somebody asked for the level of this source, by a topic from "level/" on."""
+        return bool(self._on_demand) and f"level/{source}/".encode().startswith(self._on_demand)
+
+    def on_readable(self) -> None:
+        """Take in who subscribed and who left, and greet the new ones with the last states and heartbeats."""
+        fresh: set[bytes] = set()
+        while self.socket.poll(0):
+            for frame in self.socket.recv_multipart(zmq.NOBLOCK):
+                kind, prefix = frame[:1], frame[1:]
+                if kind == b"\x01":
+                    self._subscribed.add(prefix)
+                    fresh.add(prefix)
+                elif kind == b"\x00":
+                    self._subscribed.discard(prefix)
+                    fresh.discard(prefix)
+                else:
+                    self._counters.add("published.bad_subscription")
+        self._on_demand = tuple(prefix for prefix in self._subscribed if prefix.startswith(_ON_DEMAND))
+        if fresh:
+            self._greet(tuple(fresh))
+
+    def _greet(self, prefixes: tuple[bytes, ...]) -> None:
+        for source in dict.fromkeys([*self._states, *self._sent, *self._lags]):
+            state = self._states.get(source)
+            asked_state = f"state/{source}/".encode().startswith(prefixes)
+            if state is not None and asked_state:
+                # The same message but for its open events: the book has moved on since it was sent.
+                self._put(msgspec.structs.replace(state, open_events=self.open_events(source)))
+            if asked_state or f"heartbeat/{source}/".encode().startswith(prefixes):
+                self._beat(source)
+
+    def _beat(self, source: str) -> None:
+        # The number that was sent, not the one that was taken: a heartbeat must not run ahead of its messages.
+        self._put(
+            Heartbeat(
+                run=self.run,
+                host=self.host,
+                source=source,
+                time=at(time.time()),
+                last_seq=self._sent.get(source, 0),
+                lag_seconds=self._lags.get(source),
+            )
+        )
+
+    def _put(self, message: Message) -> None:
+        self.socket.send_multipart([topic(message).encode(), encode(message)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close the socket; the last messages get LINGER_MS to leave, while the context is terminated."""
+        self.socket.close()
