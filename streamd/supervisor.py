@@ -1,0 +1,118 @@
+"""Children of the daemon: started, reaped, started again with growing pauses, ended as groups."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+log = logging.getLogger("streamd")
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+HEALTHY_SECONDS = 10.0
+"""A child that lived this long starts again after the first pause."""
+
+
+@dataclass
+class _Child:
+    name: str
+    command: Sequence[str]
+    pause: float
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    restart_at: float | None = None
+    n_restarts: int = 0
+
+
+class Supervisor:
+    """Keeps one process for each name alive. It never blocks but in `stop`."""
+
+    def __init__(self, on_death: Callable[[str, str], None]) -> None:
+        """on_death(name, how it ended, in words) is called for every child that ended by itself with an error."""
+        self._children: dict[str, _Child] = {}
+        self._on_death = on_death
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start a child and keep it alive under this name."""
+        child = self._children[name] = _Child(name, command, FIRST_PAUSE_SECONDS)
+        self._spawn(child)
+
+    def n_restarts(self, name: str) -> int:
+        """Return how often a child was started again; 0 for one that was never started here."""
+        child = self._children.get(name)
+        return child.n_restarts if child else 0
+
+    def pid(self, name: str) -> int | None:
+        """Return a child's process id while it runs."""
+        child = self._children.get(name)
+        return child.process.pid if child and child.process else None
+
+    def reap(self) -> None:
+        """Notice children that ended; one that ended with 0 has done its work and stays ended."""
+        for child in self._children.values():
+            if child.process is None or (code := child.process.poll()) is None:
+                continue
+            _close_input(child.process)
+            _kill_group(child.process.pid)  # what a dead agent leaves, such as its command
+            child.process = None
+            if code == 0:
+                continue
+            how = f"ended with code {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
+            if time.monotonic() - child.started >= HEALTHY_SECONDS:
+                child.pause = FIRST_PAUSE_SECONDS
+            child.restart_at = time.monotonic() + child.pause
+            log.warning("%s: agent %s; started again in %.1f s", child.name, how, child.pause)
+            child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
+            self._on_death(child.name, how)
+
+    def restart_due(self) -> float | None:
+        """Start children whose pause is over; return the monotonic time of the next, or None."""
+        due = []
+        for child in self._children.values():
+            if child.restart_at is None:
+                continue
+            if child.restart_at <= time.monotonic():
+                child.n_restarts += 1
+                self._spawn(child)
+            else:
+                due.append(child.restart_at)
+        return min(due, default=None)
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End all children: asked first (SIGTERM), killed with all they started after the time-out."""
+        running = [child.process for child in self._children.values() if child.process]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + timeout_seconds
+        for process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("process %d does not end by itself; killed", process.pid)
+            _kill_group(process.pid)
+            process.wait()
+            _close_input(process)
+        self._children.clear()
+
+    def _spawn(self, child: _Child) -> None:
+        child.restart_at = None
+        child.started = time.monotonic()
+        # A session of its own: Ctrl-C is the daemon's. The pipe on its input ends when the daemon does.
+        child.process = subprocess.Popen(child.command, stdin=subprocess.PIPE, start_new_session=True)
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _close_input(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()

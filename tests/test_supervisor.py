@@ -1,0 +1,131 @@
+"""Real children, real signals."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamd import supervisor
+from streamd.supervisor import Supervisor
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for what another process does; processes tell of themselves by files and by /proc."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        select.select([], [], [], 0.005)
+
+
+@pytest.fixture
+def deaths() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def children(deaths: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.05)
+    keeper = Supervisor(lambda name, how: deaths.append((name, how)))
+    yield keeper
+    keeper.stop(1.0)
+
+
+def sleeper(marker: Path) -> list[str]:
+    """A child that says it is there, and then reads its input until that ends."""
+    return [sys.executable, "-c", f"import sys; open({str(marker)!r}, 'w').close(); sys.stdin.read(); sys.exit(3)"]
+
+
+def test_a_killed_child_comes_back_and_its_death_is_told(
+    children: Supervisor, deaths: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    children.start("kitchen", sleeper(tmp_path / "up"))
+    until((tmp_path / "up").exists)
+    first = children.pid("kitchen")
+    assert first is not None
+    (tmp_path / "up").unlink()
+    os.kill(first, signal.SIGKILL)
+
+    until(lambda: (children.reap(), bool(deaths))[1])
+    assert deaths == [("kitchen", "was killed by SIGKILL")]
+    assert children.pid("kitchen") is None
+    until(lambda: (children.restart_due(), (tmp_path / "up").exists())[1])
+    assert children.n_restarts("kitchen") == 1
+    assert children.pid("kitchen") not in (None, first)
+
+
+def test_pauses_double_while_a_child_keeps_dying(children: Supervisor, deaths: list[tuple[str, str]]) -> None:
+    children.start("porch", [sys.executable, "-c", "raise SystemExit(7)"])
+    pauses = []
+    for n in range(1, 4):
+        until(lambda n=n: (children.reap(), len(deaths) == n)[1])
+        due = children.restart_due()
+        assert due is not None
+        pauses.append(due - time.monotonic())
+        until(lambda n=n: (children.restart_due(), children.n_restarts("porch") == n)[1])
+    assert deaths[0] == ("porch", "ended with code 7")
+    assert pauses[0] < pauses[1] < pauses[2] <= 0.2
+
+
+def test_a_child_that_ends_with_0_has_done_its_work(children: Supervisor, deaths: list[tuple[str, str]]) -> None:
+    children.start("loop", [sys.executable, "-c", "pass"])
+    until(lambda: (children.reap(), children.pid("loop") is None)[1])
+    assert deaths == []
+    assert children.restart_due() is None
+
+
+def test_stop_ends_a_child_that_ignores_sigterm_and_what_it_started(children: Supervisor, tmp_path: Path) -> None:
+    program = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        f"open({str(tmp_path / 'new')!r}, 'w').write(str(child.pid))\n"
+        f"import os; os.rename({str(tmp_path / 'new')!r}, {str(tmp_path / 'pid')!r})\n"
+        "time.sleep(600)\n"
+    )
+    children.start("attic", [sys.executable, "-c", program])
+    until((tmp_path / "pid").exists)
+    grandchild = int((tmp_path / "pid").read_text())
+    own = children.pid("attic")
+    assert own is not None
+    started = time.monotonic()
+    children.stop(0.2)
+    assert time.monotonic() - started < 1.5
+    assert not psutil.pid_exists(own)
+    until(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_child_does_not_get_ctrl_c_of_the_terminal(children: Supervisor, tmp_path: Path) -> None:
+    children.start("kitchen", sleeper(tmp_path / "up"))
+    pid = children.pid("kitchen")
+    assert pid is not None
+    assert os.getsid(pid) != os.getsid(0)
+    until((tmp_path / "up").exists)
+
+
+def test_a_child_sees_the_end_of_its_input_when_the_daemon_is_gone(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from streamd.supervisor import Supervisor\n"
+        "keeper = Supervisor(lambda name, how: None)\n"
+        f"keeper.start('kitchen', {sleeper(tmp_path / 'up')!r})\n"
+        "print(keeper.pid('kitchen'), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    read, write = os.pipe()
+    with open(read) as said:
+        daemon = psutil.Popen([sys.executable, "-c", program], stdin=-1, stdout=write)
+        os.close(write)
+        child = int(said.readline())
+        until((tmp_path / "up").exists)
+        daemon.kill()
+        daemon.wait()
+    daemon.stdin.close()
+    until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
