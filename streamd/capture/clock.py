@@ -1,0 +1,70 @@
+"""When a sample was captured: the sample count is the clock, and here it is read in seconds.
+
+Samples are fitted against the monotonic clock, and apart from that the monotonic clock is compared
+with wall time, so that a step of the wall clock never looks like lost audio.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from pathlib import Path
+
+WINDOW_SECONDS = 10.0
+"""Deliveries that the fit looks back on. A sound card 100 ppm off moves it by a millisecond in that time."""
+
+
+def clock_id() -> str:
+    """Return what is the same for all processes that share one monotonic clock."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def wall_offset() -> float:
+    """Return wall time less monotonic time, in seconds, as they are now."""
+    return time.time() - time.monotonic()
+
+
+class CaptureClock:
+    """Counts the samples of an input and dates them on the monotonic clock.
+
+    Audio is handed over late, never early: after the last sample of a delivery was captured, by a delay
+    that jitters. The fit is therefore the lower envelope, the least of (delivery - position / rate) over
+    the last seconds; what remains in it is the least delay of the sound system.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.position = 0
+        """Samples so far, lost ones included."""
+        self._least: deque[tuple[int, float]] = deque()
+        """(second, least offset among its deliveries), oldest first."""
+        self._offset = 0.0
+
+    def heard(self, n_samples: int, monotonic: float) -> None:
+        """Count samples, the last of which was handed over at a time of the monotonic clock."""
+        self.position += n_samples
+        offset = monotonic - self.position / self.sample_rate
+        second = int(monotonic)
+        if self._least and self._least[-1][0] == second:
+            self._least[-1] = (second, min(offset, self._least[-1][1]))
+        else:
+            self._least.append((second, offset))
+            while self._least[0][0] < second - WINDOW_SECONDS:
+                self._least.popleft()
+        self._offset = min(least for _, least in self._least)
+
+    def lost(self, n_samples: int) -> None:
+        """Count samples that were captured and never handed over."""
+        self.position += n_samples
+
+    def n_missing(self, monotonic: float) -> int:
+        """Return how many samples more than were counted should have been captured by now; never negative."""
+        return max(0, round((monotonic - self._offset) * self.sample_rate) - self.position) if self._least else 0
+
+    def monotonic(self, sample: int) -> float:
+        """Return when a sample was captured, in seconds of the monotonic clock."""
+        return self._offset + sample / self.sample_rate
