@@ -162,7 +162,9 @@ class LogMel:
             samples = samples[skipped:]
         audio = np.concatenate([self._tail, to_float(samples)])
         n_new = max(0, (len(audio) - spec.win_length) // spec.hop_length + 1)
-        self._tail = audio[n_new * spec.hop_length :]
+        # A copy: a view would keep all of a long push alive.
+        self._tail = audio[n_new * spec.hop_length :].copy()
+        self._skip += max(0, n_new * spec.hop_length - len(audio))  # where frames leave samples out between them
         if not n_new:
             return np.zeros((0, spec.n_mels), np.float32)
         frames = np.lib.stride_tricks.sliding_window_view(audio, spec.win_length)[:: spec.hop_length]
