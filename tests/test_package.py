@@ -26,7 +26,7 @@ PACKAGE_OF = {"yaml": "pyyaml", "zmq": "pyzmq"}
 """Import name → name of the package, where they differ."""
 
 
-def tested_versions() -> dict[str, str]:
+def versions_of_the_last_run() -> dict[str, str]:
     """Return package → exact version, as constraints.txt has it."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if not line.startswith("#"))
@@ -56,7 +56,7 @@ def test_what_streamd_imports_is_what_it_declares() -> None:
 
 
 def test_every_dependency_was_tested_in_a_version_within_its_range() -> None:
-    versions = tested_versions()
+    versions = versions_of_the_last_run()
     for line in [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]:
         requirement = Requirement(line)
         version = versions.get(canonicalize_name(requirement.name))
