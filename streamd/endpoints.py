@@ -98,7 +98,7 @@ def bind(socket: zmq.Socket[Any], endpoint: str) -> None:
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
-        raise EndpointError(f"{endpoint}: can't listen there: {error.strerror}") from error
+        raise EndpointError(f"{endpoint}: can't listen there: {zmq.strerror(error.errno or 0)}") from error
 
 
 def connect(socket: zmq.Socket[Any], endpoint: str) -> None:
@@ -108,7 +108,7 @@ def connect(socket: zmq.Socket[Any], endpoint: str) -> None:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
         raise EndpointError(
-            f"{endpoint}: no endpoint to connect to: {error.strerror}; expected ipc:///PATH or tcp://HOST:PORT"
+            f"{endpoint}: no endpoint to connect to: {zmq.strerror(error.errno or 0)}; expected ipc:///PATH or tcp://HOST:PORT"
         ) from error
 
 

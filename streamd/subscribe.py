@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
@@ -82,9 +82,9 @@ class Ledger:
             return self._advance(place, message, message.last_seq, message.last_seq), True
         is_repeat = message.seq <= place.last_seq
         if isinstance(message, State):
-            # A State from before the base line is news once: it tells a new client how things are.
-            is_first = place.state_seq == 0 and message.seq <= (place.base_seq or 0)
-            is_repeat = message.seq <= place.state_seq or (is_repeat and not is_first)
+            # One from before the base line is in no Gap, so it is news to whoever has no newer one.
+            is_early = message.seq <= (place.base_seq or 0)
+            is_repeat = message.seq <= place.state_seq or (is_repeat and not is_early)
             place.state_seq = max(place.state_seq, message.seq)
             if place.base_seq is None:
                 return None, not is_repeat
@@ -174,10 +174,10 @@ class Subscription:
             if self._socket.poll(None if seconds is None else round(seconds * 1000)):
                 self._heard_at = time.monotonic()
                 return True
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
             if not self._is_given and time.monotonic() - self._heard_at >= SILENCE_SECONDS:
                 self._move()
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
 
     def _move(self) -> None:
         """Go to where a daemon is now, if that is elsewhere."""
@@ -228,7 +228,7 @@ class Subscription:
 
 def subscribe(
     endpoint: str | None = None, *, sources: Iterable[str] | None = None, labels: Iterable[str] | None = None
-) -> Iterator[Event | State | Gap]:
+) -> Generator[Event | State | Gap, None, None]:
     """Subscribe at once, and return an iterator over what a daemon says; it waits, reconnects and never ends.
 
     A Gap comes right before the message that showed it. After a restart of the daemon, what the new run
@@ -246,7 +246,7 @@ def subscribe(
     return _follow(Subscription(endpoint, sources=sources, labels=labels))
 
 
-def _follow(subscription: Subscription) -> Iterator[Event | State | Gap]:
+def _follow(subscription: Subscription) -> Generator[Event | State | Gap, None, None]:
     with subscription:
         while True:
             message = subscription.poll()

@@ -1,0 +1,452 @@
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import streamd
+from streamd import endpoints
+from streamd import events as wire
+from streamd.errors import EndpointError, UsageError
+from streamd.events import Event, Heartbeat, Message, State
+from streamd.publish import Publisher
+from streamd.subscribe import Gap, Ledger, Subscription
+from tests import samples
+from tests.sockets import PATIENCE_SECONDS, Context, Ear, a_context, a_publisher, let_work, short_folder
+from tests.wire import check_payload
+
+Heard = Event | State | Gap
+END = "z-end"
+"""A source that says when a test is over; its topics sort after all others, and subscriptions go in that order."""
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    with a_context() as context:
+        yield context
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
+
+
+class Leak(threading.Thread):
+    """A proxy between a publisher and a client that loses what it is told to lose."""
+
+    def __init__(self, context: Context, upstream: str, downstream: str, lost: Sequence[bool]) -> None:
+        super().__init__(daemon=True)
+        self.passed: list[Message] = []
+        self._lost = iter(lost)
+        self._front, self._back = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
+        self._front.connect(upstream)
+        self._back.bind(downstream)
+        self.start()
+
+    def run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._front, zmq.POLLIN)
+        poller.register(self._back, zmq.POLLIN)
+        try:
+            while True:
+                ready = dict(poller.poll())
+                if self._back in ready:
+                    self._front.send_multipart(self._back.recv_multipart())
+                if self._front in ready:
+                    frames = self._front.recv_multipart()
+                    message = wire.decode(frames[1])
+                    if message.source == END:
+                        self._lost = iter(())
+                    elif next(self._lost, False):
+                        continue
+                    else:
+                        self.passed.append(message)
+                    self._back.send_multipart(frames)
+        except zmq.ContextTerminated:
+            self._front.close(linger=0)
+            self._back.close(linger=0)
+
+
+@dataclass
+class _Known:
+    run: str
+    base: int | None
+    have: set[int] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
+
+
+def expected(passed: Iterable[Message], labels: set[str] | None) -> list[Heard]:
+    """What a client has to say of the messages that reached it: by sets, not by counting."""
+    heard: list[Heard] = []
+    sources: dict[str, _Known] = {}
+    for message in passed:
+        assert isinstance(message, Event | State | Heartbeat)
+        known = sources.get(message.source)
+        if known is None or known.run != message.run:
+            known = sources[message.source] = _Known(message.run, None if known is None else 0)
+        published = message.last_seq if isinstance(message, Heartbeat) else message.seq
+        earlier = published if isinstance(message, Heartbeat) else published - 1
+        if known.base is None and not isinstance(message, State):
+            known.base = published
+        if known.base is not None:
+            missing = set(range(known.base + 1, earlier + 1)) - known.have - known.told
+            if missing:
+                first, last = min(missing), max(missing)
+                assert len(missing) == last - first + 1
+                heard.append(Gap(source=message.source, run=message.run, first_seq=first, last_seq=last))
+                known.told |= missing
+        if isinstance(message, Heartbeat) or message.seq in known.have | known.told:
+            continue
+        known.have.add(message.seq)
+        if isinstance(message, State) or labels is None or message.label in labels:
+            heard.append(message)
+    return heard
+
+
+# What happens: a source says something of a label, tells its state, all hearts beat, somebody else subscribes.
+an_act = st.one_of(
+    st.tuples(st.just("event"), st.sampled_from(["kitchen", "porch"]), st.sampled_from(["Dog", "Cat"])),
+    st.tuples(st.just("state"), st.sampled_from(["kitchen", "porch"])),
+    st.just(("beat",)),
+    st.just(("join",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("sources", "labels"),
+    [(None, None), (["kitchen"], None), (None, {"Dog"}), (["porch"], {"Cat"})],
+    ids=["all", "one source", "one label", "both"],
+)
+@settings(max_examples=150)
+@given(
+    before=st.lists(an_act, max_size=6),
+    acts=st.lists(an_act, max_size=25),
+    lost=st.lists(st.booleans() | st.just(True), max_size=40),
+)
+def test_every_loss_is_a_gap_and_nothing_else_is(
+    sources: list[str] | None,
+    labels: set[str] | None,
+    before: list[tuple[str, ...]],
+    acts: list[tuple[str, ...]],
+    lost: list[bool],
+) -> None:
+    with a_context() as context, short_folder() as folder:
+        publisher = a_publisher(context, f"ipc://{folder}/up")
+        for act in before:
+            _do(act, publisher, context, folder)
+        leak = Leak(context, f"ipc://{folder}/up", f"ipc://{folder}/down", lost)
+        names = None if sources is None else [*sources, END]
+        with Subscription(f"ipc://{folder}/down", sources=names, labels=labels) as subscription:
+            last_prefix = b"state/" if names is None else f"state/{END}/".encode()
+            let_work(publisher, lambda: last_prefix in publisher._subscribed)
+            for act in acts:
+                _do(act, publisher, context, folder)
+            # Nothing is lost from here on: the last heartbeats show what is missing at the tail.
+            publisher.send(samples.state(publisher, END, "nears"))
+            publisher.heartbeat({"kitchen": None, "porch": None})
+            publisher.send(samples.state(publisher, END, "is here"))
+            heard = _until_the_end(subscription)
+        publisher.close()
+        context.term()
+        assert heard == expected(leak.passed, labels)
+
+
+def _do(act: tuple[str, ...], publisher: Publisher, context: Context, folder: Path) -> None:
+    match act:
+        case "event", source, label:
+            publisher.send(samples.onset(publisher, source, label))
+        case "state", source:
+            publisher.send(samples.state(publisher, source))
+        case ("beat",):
+            publisher.heartbeat({"kitchen": None, "porch": 0.1})
+        case ("join",):
+            ear = Ear(context, f"ipc://{folder}/up", "state/", "state/z-join/")
+            let_work(publisher, lambda: b"state/z-join/" in publisher._subscribed)
+            ear.close()
+            let_work(publisher, lambda: b"state/z-join/" not in publisher._subscribed)
+
+
+def _until_the_end(subscription: Subscription) -> list[Heard]:
+    heard: list[Heard] = []
+    while True:
+        message = subscription.poll(PATIENCE_SECONDS)
+        assert isinstance(message, Event | State | Gap), "the end was not heard"
+        if message.source == END:
+            if isinstance(message, State) and message.detail == "is here":
+                return heard
+            continue
+        if subscription.payload:
+            assert check_payload(subscription.payload) == message
+        heard.append(message)
+
+
+@given(st.data())
+def test_the_ledger_agrees_with_sets_through_any_losses_and_restarts(data: st.DataObject) -> None:
+    ledger, passed, said = Ledger(), [], []
+    for run in range(data.draw(st.integers(1, 3))):
+        seq, state = 0, None
+        for act in data.draw(st.lists(st.sampled_from(["event", "state", "beat", "again"]), max_size=15)):
+            if act == "beat":
+                message: Event | State | Heartbeat | None = msgspec.structs.replace(samples.HEARTBEAT, last_seq=seq)
+            elif act == "again":
+                message = state
+            else:
+                seq += 1
+                message = msgspec.structs.replace(samples.ONSET if act == "event" else samples.STATE, seq=seq)
+                state = message if isinstance(message, State) else state
+            if message is None or data.draw(st.booleans()):
+                continue
+            message = msgspec.structs.replace(message, run=f"run {run}")
+            passed.append(message)
+            gap, is_news = ledger.enter(message)
+            said += [gap] if gap else []
+            said += [message] if is_news and not isinstance(message, Heartbeat) else []
+    assert said == expected(passed, None)
+
+
+def follow(publisher: Publisher, endpoint: str) -> Subscription:
+    """Return a client that has a base line."""
+    subscription = Subscription(endpoint, also=["heartbeat"])
+    publisher.send(samples.state(publisher, END))
+    let_work(publisher, lambda: isinstance(subscription.poll(0), Heartbeat))
+    return subscription
+
+
+def numbers(heard: Iterable[Message | Gap | None], run: str, source: str = "kitchen") -> tuple[list[int], list[int]]:
+    """Return the numbers of a run that came, and those that were said to be missing."""
+    came: list[int] = []
+    missing: list[int] = []
+    for message in heard:
+        if isinstance(message, Event | State) and (message.run, message.source) == (run, source):
+            came.append(message.seq)
+        elif isinstance(message, Gap) and (message.run, message.source) == (run, source):
+            missing += range(message.first_seq, message.last_seq + 1)
+            assert message.n_missing == message.last_seq - message.first_seq + 1
+    return came, missing
+
+
+def hear_until(subscription: Subscription, publisher: Publisher, seq: int) -> list[Message | Gap]:
+    """Return all up to the heartbeat of the kitchen with this number."""
+    heard: list[Message | Gap] = []
+
+    def is_heard() -> bool:
+        while (message := subscription.poll(0)) is not None:
+            heard.append(message)
+            if isinstance(message, Heartbeat) and message.source == "kitchen" and message.last_seq == seq:
+                return True
+        return False
+
+    let_work(publisher, is_heard)
+    return heard
+
+
+def test_after_a_restart_what_the_new_run_said_before_we_were_back_is_a_gap(context: Context, folder: Path) -> None:
+    first = a_publisher(context, f"ipc://{folder}/e", "run 1")
+    with follow(first, f"ipc://{folder}/e") as subscription:
+        first.send(samples.onset(first))
+        first.heartbeat({"kitchen": None})
+        assert numbers(hear_until(subscription, first, 1), "run 1") == ([1], [])
+        first.close()
+        second = a_publisher(context, f"ipc://{folder}/e", "run 2")
+        for _ in range(3):
+            second.send(samples.onset(second))
+        second.send(samples.state(second))
+        second.send(samples.onset(second))
+        came, missing = numbers(hear_until(subscription, second, 5), "run 2")
+        assert sorted(came + missing) == [1, 2, 3, 4, 5]
+        second.send(samples.onset(second))
+        second.heartbeat({"kitchen": None})
+        assert numbers(hear_until(subscription, second, 6), "run 2") == ([6], [])
+        second.close()
+
+
+def test_after_a_broken_connection_what_was_said_meanwhile_is_a_gap(context: Context, folder: Path) -> None:
+    publisher = a_publisher(context, f"ipc://{folder}/up")
+    with a_context() as wires:
+        leak = Leak(wires, f"ipc://{folder}/up", f"ipc://{folder}/down", [])
+        subscription = follow(publisher, f"ipc://{folder}/down")
+        publisher.send(samples.state(publisher))
+        publisher.heartbeat({"kitchen": None})
+        assert numbers(hear_until(subscription, publisher, 1), "3f2a") == ([1], [])
+        wires.term()
+        leak.join()
+    let_work(publisher, lambda: not publisher._subscribed)
+    publisher.send(bark := samples.onset(publisher))
+    publisher.send(samples.offset(publisher, bark))
+    with a_context() as wires:
+        leak = Leak(wires, f"ipc://{folder}/up", f"ipc://{folder}/down", [])
+        # The greeting alone shows it: nothing new has to happen first.
+        assert numbers(hear_until(subscription, publisher, 3), "3f2a") == ([], [2, 3])
+        wires.term()
+        leak.join()
+    subscription.close()
+    publisher.close()
+
+
+def test_who_comes_late_learns_how_things_are_and_misses_nothing(context: Context, folder: Path) -> None:
+    publisher = a_publisher(context, f"ipc://{folder}/e")
+    publisher.send(samples.state(publisher))
+    publisher.send(bark := samples.onset(publisher))
+    with Subscription(f"ipc://{folder}/e", also=["heartbeat"]) as subscription:
+        heard = hear_until(subscription, publisher, 2)
+        assert numbers(heard, "3f2a") == ([1], [])
+        assert isinstance(heard[0], State)
+        assert heard[0].open_events == [bark]
+        publisher.send(samples.offset(publisher, bark))
+        publisher.heartbeat({"kitchen": None})
+        assert numbers(hear_until(subscription, publisher, 3), "3f2a") == ([3], [])
+    publisher.close()
+
+
+def test_who_is_there_first_waits_and_misses_nothing(context: Context, folder: Path) -> None:
+    with Subscription(f"ipc://{folder}/e", also=["heartbeat"]) as subscription:
+        assert subscription.poll(0) is None
+        publisher = a_publisher(context, f"ipc://{folder}/e")
+        let_work(publisher, lambda: b"state/" in publisher._subscribed)
+        publisher.send(samples.state(publisher))
+        publisher.send(samples.onset(publisher))
+        publisher.heartbeat({"kitchen": None})
+        assert numbers(hear_until(subscription, publisher, 2), "3f2a") == ([1, 2], [])
+        publisher.close()
+
+
+def test_what_a_slow_client_loses_it_is_told(context: Context, folder: Path) -> None:
+    publisher = a_publisher(context, f"ipc://{folder}/e")
+    with follow(publisher, f"ipc://{folder}/e") as subscription:
+        publisher.heartbeat({"kitchen": None})
+        hear_until(subscription, publisher, 0)
+        n_messages = 20_000
+        for _ in range(n_messages):
+            publisher.send(samples.onset(publisher))
+        heard = []
+        while (message := subscription.poll(0.2)) is not None:
+            heard.append(message)
+        publisher.heartbeat({"kitchen": None})
+        heard += hear_until(subscription, publisher, n_messages)
+        came, missing = numbers(heard, "3f2a")
+        assert missing
+        assert sorted(came + missing) == list(range(1, n_messages + 1))
+    publisher.close()
+
+
+def test_a_state_that_is_sent_again_for_others_comes_once(context: Context, folder: Path) -> None:
+    publisher = a_publisher(context, f"ipc://{folder}/up")
+    with follow(publisher, f"ipc://{folder}/up") as subscription:
+        publisher.send(samples.state(publisher))
+        for _ in range(3):
+            _do(("join",), publisher, context, folder)
+        publisher.send(samples.onset(publisher))
+        publisher.heartbeat({"kitchen": None})
+        assert numbers(hear_until(subscription, publisher, 2), "3f2a") == ([1, 2], [])
+    publisher.close()
+
+
+@pytest.mark.parametrize("labels", [["Dog"], ["DOG", "Bird"], "dog"])
+def test_labels_are_filtered_by_the_client_in_any_case(context: Context, folder: Path, labels: list[str] | str) -> None:
+    publisher = a_publisher(context, f"ipc://{folder}/e")
+    with Subscription(f"ipc://{folder}/e", labels=labels) as subscription:
+        let_work(publisher, lambda: b"state/" in publisher._subscribed)
+        publisher.send(samples.onset(publisher, label="Cat"))
+        publisher.send(bark := samples.onset(publisher))
+        publisher.send(state := samples.state(publisher))
+        assert subscription.poll(PATIENCE_SECONDS) == bark
+        assert subscription.poll(PATIENCE_SECONDS) == state
+    publisher.close()
+
+
+def test_what_else_was_asked_for_comes_with_its_payload(context: Context, folder: Path) -> None:
+    publisher = a_publisher(context, f"ipc://{folder}/e")
+    with Subscription(f"ipc://{folder}/e", sources="kitchen", also=["score", "level", "heartbeat"]) as subscription:
+        let_work(publisher, lambda: publisher.wants_level("kitchen") and b"state/kitchen/" in publisher._subscribed)
+        assert publisher.wants_scores("kitchen", "yamnet")
+        assert not publisher.wants_level("porch")
+        for message in (samples.SCORE, samples.LEVEL, samples.HEARTBEAT):
+            publisher.send(message)
+            assert subscription.poll(PATIENCE_SECONDS) == message
+            assert subscription.payload == wire.encode(message)
+        # A Gap is of our own making, and was never on the wire.
+        publisher.send(msgspec.structs.replace(samples.STATE, seq=9))
+        assert isinstance(subscription.poll(PATIENCE_SECONDS), Gap)
+        assert subscription.payload == b""
+    publisher.close()
+
+
+def test_a_message_of_another_version_is_skipped_and_told_once(
+    context: Context, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = a_publisher(context, f"ipc://{folder}/e")
+    with follow(publisher, f"ipc://{folder}/e") as subscription:
+        for frames in ([b"event/x/", b"{}"], [b"event/x/"], [b"state/", b"{}", b""], [b"heartbeat/", b"\xff"]):
+            publisher.socket.send_multipart(frames)
+        publisher.send(bark := samples.onset(publisher))
+        assert subscription.poll(PATIENCE_SECONDS) == bark
+        assert subscription.n_unreadable == 4
+    publisher.close()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "is the daemon of another version?" in caplog.text
+
+
+def test_subscribe_works_from_a_plain_thread_and_listens_from_its_call_on(context: Context, folder: Path) -> None:
+    publisher = a_publisher(context, f"ipc://{folder}/e")
+    messages = streamd.subscribe(f"ipc://{folder}/e", sources=["kitchen"], labels=["Dog"])
+    let_work(publisher, lambda: b"state/kitchen/" in publisher._subscribed)
+    publisher.send(bark := samples.onset(publisher))
+    heard: list[Heard] = []
+    thread = threading.Thread(target=lambda: heard.append(next(messages)))
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    assert heard == [bark]
+    messages.close()
+    let_work(publisher, lambda: not publisher._subscribed)
+    publisher.close()
+
+
+def test_silence_is_none(folder: Path) -> None:
+    with Subscription(f"ipc://{folder}/e") as subscription:
+        assert subscription.poll(0) is None
+        assert subscription.poll(0.01) is None
+
+
+@pytest.mark.parametrize("name", ["Kitchen", "kitchen/", "", "a b", "é"])
+def test_a_name_that_no_source_has_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="lower-case letters, digits and - only"):
+        streamd.subscribe("ipc:///tmp/nobody", sources=[name])
+
+
+@pytest.mark.parametrize("endpoint", ["kitchen", "tcp://", "ipc://" + "x" * 200])
+def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
+    with pytest.raises(EndpointError, match=f"^{endpoint}: "):
+        streamd.subscribe(endpoint)
+
+
+def test_without_an_endpoint_it_waits_for_a_daemon_wherever_one_starts(
+    context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.setattr("streamd.endpoints.SYSTEM_FOLDER", folder / "system")
+    monkeypatch.setattr(sys.modules["streamd.subscribe"], "SILENCE_SECONDS", 0.05)
+    mine, system = folder / "streamd", folder / "system"
+    with Subscription() as subscription:
+        assert subscription.endpoint == f"ipc://{mine}/events.sock"
+        assert "no daemon answers at" in caplog.text
+        assert subscription.poll(0.1) is None
+        for place in (system, mine, system):
+            place.mkdir(exist_ok=True)
+            publisher = a_publisher(context, endpoints.default_endpoints(place)["events"], str(place))
+            publisher.send(samples.state(publisher))
+            heard: list[Message | Gap | None] = []
+            let_work(publisher, lambda heard=heard: heard.append(subscription.poll(0)) or heard[-1] is not None)
+            assert isinstance(heard[-1], State)
+            assert heard[-1].run == str(place)
+            publisher.close()
