@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from streamd.decision import DecisionSpec
 from streamd.errors import ModelError
-from streamd.events import slug
+from streamd.events import BROKEN_JSON, slug
 from streamd.logmel import LogMelSpec, tables
 
 FORMAT = 1
 """Version of this contract."""
 METADATA_KEY = "streamd"
+
+MAX_GOLDEN_SAMPLES = 1 << 24
+"""Minutes at any rate; more would be made and kept in memory at every load."""
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +113,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             f"initial_state of {len(self.initial_state)} bytes for {self.n_state} numbers": self.initial_state
             and len(self.initial_state) != 4 * self.n_state,
             f"max_batch {self.max_batch}": self.max_batch is not None and self.max_batch < 1,
+            "a golden answer that is no row of float32": len(self.golden.log_mel) % 4 or len(self.golden.posterior) % 4,
+            f"a golden signal of {self.golden.n_samples} samples; expected at most {MAX_GOLDEN_SAMPLES}": not 0
+            <= self.golden.n_samples
+            <= MAX_GOLDEN_SAMPLES,
         }
         for problem, found in problems.items():
             if found:
@@ -172,11 +179,13 @@ def decode(text: str | bytes) -> Manifest:
         ModelError: no JSON, an unknown format, a field that lacks or contradicts another.
     """
     try:
-        found = msgspec.json.decode(text, type=dict[str, Any]).get("format", FORMAT)
+        found = msgspec.json.decode(text, type=dict[str, Any]).get("format")
+        if found is None:
+            raise ModelError(f"manifest without a format; this version reads {FORMAT}")
         if found != FORMAT:
             raise ModelError(f"manifest of format {found}; this version reads {FORMAT}: use a newer streamd")
         return msgspec.json.decode(text, type=Manifest)
-    except msgspec.DecodeError as error:
+    except BROKEN_JSON as error:
         raise ModelError(f"manifest that is not valid: {error}") from error
 
 
