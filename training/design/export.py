@@ -34,9 +34,7 @@ N_GOLDEN_HOPS = 8
 Floats = NDArray[np.float32]
 
 
-def export(
-    network: nn.Module, manifest: Manifest, path: Path, outputs: tuple[str, ...] = ("posterior",)
-) -> Manifest:
+def export(network: nn.Module, manifest: Manifest, path: Path, outputs: tuple[str, ...] = ("posterior",)) -> Manifest:
     """Write a network as a model file.
 
     Args:

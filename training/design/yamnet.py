@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-WEIGHTS = Path(__file__).parents[2] / "models" / "yamnet" / "weights"
+WEIGHTS = Path(__file__).parent / "weights"
 """Where the published weights and the names of the labels lie."""
 
 N_FRAMES = 96

@@ -1,0 +1,74 @@
+"""Plays hours of audio through a model and the daemon's own decision, and counts what it reports."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from streamd.decision import Decision, DecisionSpec
+from streamd.logmel import log_mel
+from streamd.model import Model
+from training.prepare.negatives import Stream
+
+BATCH = 16
+"""Windows in one run of the network: more are no faster on a CPU."""
+
+Floats = NDArray[np.float32]
+
+
+def posteriors(model: Model, stream: Stream, cache: Path) -> Floats:
+    """Return a window model's posteriors at every hop of a stream, (n_hops, n_labels): the detector's very numbers.
+
+    They are kept in the cache under a checksum of the model's golden answer and of the audio.
+    """
+    golden = model.manifest.golden
+    digest = hashlib.sha256(golden.log_mel + golden.posterior + stream.samples().tobytes())
+    file = cache / "posteriors" / f"{model.manifest.name}-{stream.name}-{digest.hexdigest()[:16]}.npy"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.concatenate(list(_runs(model, stream.samples()))))
+    result: Floats = np.load(file, mmap_mode="r")
+    return result
+
+
+def _runs(model: Model, samples: NDArray[np.int16]) -> Iterator[Floats]:
+    facts = model.manifest
+    if facts.log_mel is None or facts.kind != "window":
+        raise ValueError(f"{facts.name} is a {facts.kind} of {facts.input}; expected a window of log_mel")
+    # As the detector does, the grid starts where the hops fall on multiples of hop_samples.
+    frames = log_mel(samples[facts.lead_samples :], facts.log_mel)
+    windows = np.lib.stride_tricks.sliding_window_view(frames, facts.n_frames, axis=0)[:: facts.hop_frames]
+    for begin in range(0, len(windows), BATCH):
+        yield model.run(np.ascontiguousarray(windows[begin : begin + BATCH].transpose(0, 2, 1)))[0]
+
+
+def count_onsets(streams: Sequence[Floats], specs: Sequence[DecisionSpec], hop_seconds: float) -> NDArray[np.int64]:
+    """Return how many onsets each stream gives for each spec, (n_streams, n_specs).
+
+    Args:
+        streams: posteriors of each stream, (n_hops, n_specs): one column for each spec.
+        specs: the decisions to count with, in the order of the columns.
+        hop_seconds: seconds between two decisions.
+    """
+    decision = Decision(specs, hop_seconds)
+    for _ in streams:
+        decision.add_row()
+    counts = np.zeros((len(streams), len(specs)), np.int64)
+    lengths = np.array([len(stream) for stream in streams])
+    for hop in range(int(lengths.max(initial=0))):
+        rows = np.nonzero(lengths > hop)[0]
+        _, edges = decision.step(rows, np.stack([streams[row][hop] for row in rows]))
+        for edge in edges:
+            counts[edge.row, edge.label] += edge.is_onset
+    return counts
+
+
+def poisson_interval(count: int, hours: float) -> tuple[float, float]:
+    """Return the exact 95 % interval of a rate in 1/h (Garwood 1936): 0 events in 6 hours may still be 0.61 an hour."""
+    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+    return float(low) / hours, float(chi2.ppf(0.975, 2 * count + 2)) / 2 / hours
