@@ -49,14 +49,14 @@ def main() -> int:
     python_version = sys.argv[1] if len(sys.argv) > 1 else "3.11"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    questions = [(requirement, ()) for requirement in project["dependencies"] + extras["cpu"]]
+    options: dict[str, list[str]] = {requirement: [] for requirement in project["dependencies"] + extras["cpu"]}
     # pip answers "is this needed here?" for the machine it runs on, and torch needs other packages on each.
-    questions += [(requirement, ("--no-deps",)) for requirement in extras["train"]]
+    options |= {requirement: ["--no-deps"] for requirement in extras["train"]}
     n_missing = 0
-    for requirement, options in questions:
+    for requirement in options:
         for machine, platforms in PLATFORMS.items():
             try:
-                found = ", ".join(chosen_wheels(requirement, platforms, python_version, *options))
+                found = ", ".join(chosen_wheels(requirement, platforms, python_version, *options[requirement]))
             except LookupError as error:
                 found = f"NONE: {error}"
                 n_missing += 1

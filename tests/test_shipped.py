@@ -64,9 +64,7 @@ def test_a_path_is_taken_as_it_is(folder_of_two: Path, tmp_path: Path, monkeypat
 
 
 def test_a_path_to_nothing_or_to_a_folder_is_one_clear_line(folder_of_two: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=r"gone\.onnx: does not exist; expected .* shipped model: silero, yamnet"
-    ):
+    with pytest.raises(ModelError, match=r"gone\.onnx: does not exist; expected .* shipped model: silero, yamnet"):
         shipped.find_model(str(tmp_path / "gone.onnx"))
     with pytest.raises(ModelError, match=r"is no file; expected a path"):
         shipped.find_model(str(tmp_path))
