@@ -11,9 +11,20 @@ from collections.abc import Iterator
 from streamd.errors import ModelError
 
 # Field numbers of onnx.proto3.
-_MODEL_GRAPH, _MODEL_METADATA, _MODEL_FUNCTIONS = 7, 14, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
+_MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _TENSOR_EXTERNAL_DATA, _TENSOR_LOCATION, _LOCATION_EXTERNAL = 13, 14, 1
+
+_INSIDE: dict[str, dict[int, str]] = {
+    "model": {_MODEL_GRAPH: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+"""Every way from a model to a tensor: message → field → message."""
 
 _Field = tuple[int, int | memoryview]
 
@@ -56,12 +67,6 @@ def _fields(data: memoryview) -> Iterator[_Field]:
         raise ModelError("ONNX file that is truncated or damaged; copy it again") from error
 
 
-def _children(data: memoryview, *numbers: int) -> Iterator[memoryview]:
-    for number, value in _fields(data):
-        if number in numbers and isinstance(value, memoryview):
-            yield value
-
-
 def metadata(data: bytes) -> dict[str, str]:
     """Return the metadata of an ONNX file.
 
@@ -81,26 +86,19 @@ def metadata(data: bytes) -> dict[str, str]:
 
 
 def has_external_data(data: bytes) -> bool:
-    """Return whether any weight of an ONNX file lies outside of it."""
-    model = memoryview(data)
-    graphs = list(_children(model, _MODEL_GRAPH))
-    nodes = [node for function in _children(model, _MODEL_FUNCTIONS) for node in _children(function, 7)]
-    while graphs or nodes:
-        if graphs:
-            graph = graphs.pop()
-            nodes += _children(graph, _GRAPH_NODE)
-            tensors = list(_children(graph, _GRAPH_INITIALIZER))
-            for sparse in _children(graph, _GRAPH_SPARSE):
-                tensors += _children(sparse, 1, 2)
-        else:
-            tensors = []
-            for attribute in _children(nodes.pop(), 5):
-                tensors += _children(attribute, 5, 10)
-                graphs += _children(attribute, 6, 11)
-                for sparse in _children(attribute, 22, 23):
-                    tensors += _children(sparse, 1, 2)
-        for tensor in tensors:
-            for number, value in _fields(tensor):
-                if number == _TENSOR_EXTERNAL_DATA or (number, value) == (_TENSOR_LOCATION, _LOCATION_EXTERNAL):
-                    return True
+    """Return whether any weight of an ONNX file lies outside of it.
+
+    Raises:
+        ModelError: the bytes are no ONNX file, or are cut off.
+    """
+    waiting = [("model", memoryview(data))]
+    while waiting:
+        message, content = waiting.pop()
+        for number, value in _fields(content):
+            if message == "tensor" and (
+                number == _TENSOR_EXTERNAL_DATA or (number, value) == (_TENSOR_LOCATION, _LOCATION_EXTERNAL)
+            ):
+                return True
+            if number in _INSIDE[message] and isinstance(value, memoryview):
+                waiting.append((_INSIDE[message][number], value))
     return False
