@@ -27,6 +27,9 @@ FORMAT = 1
 MAX_BLOCK_BYTES = 8 << 20
 """A larger PCM frame is refused."""
 
+_MAX_SAMPLE = 2**53  # exact in a float, and far from the end of an int64
+_MAX_SECONDS = 1e11  # about the year 5000: beyond it, times can't be written
+
 
 class _Kind(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     v: int = FORMAT
@@ -164,6 +167,9 @@ def decode_said(frames: list[bytes]) -> tuple[Said, Pcm | None]:
         raise MessageError(f"block of {len(frames)} frames or with no PCM; expected a header and PCM up to 8 MiB")
     if len(frames[1]) % (2 * len(message.sources)):
         raise MessageError(f"PCM of {len(frames[1])} bytes; expected a multiple of {2 * len(message.sources)}")
-    if message.first_sample < 0 or message.n_lost < 0 or not 0 < message.sample_rate <= 768_000:
-        raise MessageError("block with a negative position or an impossible sample rate")
+    positions = (message.first_sample, message.n_lost)
+    if min(positions) < 0 or max(positions) > _MAX_SAMPLE or not 0 < message.sample_rate <= 768_000:
+        raise MessageError("block with an impossible position or sample rate")
+    if not (0 <= message.captured_at <= _MAX_SECONDS and abs(message.monotonic) <= _MAX_SECONDS):
+        raise MessageError("block with an impossible time")
     return message, np.frombuffer(frames[1], "<i2").reshape(-1, len(message.sources))

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamd import endpoints
+from streamd.endpoints import MAX_PATH_BYTES, Lock, default_endpoints, find, places, runtime_folder
+from streamd.errors import EndpointError
+from tests.sockets import Context, a_context, a_publisher, short_folder
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    with a_context() as context:
+        yield context
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for everything: nothing outside of it is looked at."""
+    with short_folder() as folder:
+        monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        monkeypatch.setattr(endpoints, "SYSTEM_FOLDER", folder / "system")
+        yield folder
+
+
+def test_the_folder_is_systemds_then_the_sessions_then_a_private_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{folder}/one:{folder}/two")
+    assert runtime_folder() == folder / "one"
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    assert runtime_folder() == folder / "run" / "streamd"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert runtime_folder() == folder / f"streamd-{os.getuid()}"
+    assert list(folder.iterdir()) == []  # to look makes nothing
+
+
+def test_a_private_folder_is_made_for_its_user_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    with Lock(runtime_folder(), "x.yaml"):
+        assert runtime_folder().stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["open to others", "a link", "a file"])
+def test_a_folder_that_somebody_else_may_have_made_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    private = folder / f"streamd-{os.getuid()}"
+    if kind == "open to others":
+        private.mkdir()
+        private.chmod(0o750)
+    elif kind == "a link":
+        (folder / "elsewhere").mkdir(mode=0o700)
+        private.symlink_to(folder / "elsewhere")
+    else:
+        private.touch(mode=0o600)
+    expectation = rf"^{private}: .*; expected a folder of user \d+ that nobody else may enter"
+    with pytest.raises(EndpointError, match=expectation):
+        runtime_folder()
+    with pytest.raises(EndpointError):
+        Lock(private, "x.yaml")
+    with pytest.raises(EndpointError, match=expectation):
+        find("events")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    private = folder / "streamd-0"
+    private.mkdir(mode=0o700)
+    os.chown(private, 12345, 12345)
+    with pytest.raises(EndpointError, match="of user 12345; expected a folder of user 0"):
+        runtime_folder()
+
+
+def test_every_word_has_its_endpoint(folder: Path) -> None:
+    assert default_endpoints(folder) == {
+        "events": f"ipc://{folder}/events.sock",
+        "audio": f"ipc://{folder}/audio.sock",
+        "control": f"ipc://{folder}/control.sock",
+    }
+
+
+def test_a_path_too_long_for_a_socket_is_refused_and_the_longest_works(folder: Path, context: Context) -> None:
+    longest = folder / ("x" * (MAX_PATH_BYTES - len(f"{folder}/")))
+    a_publisher(context, f"ipc://{longest}").close()
+    with pytest.raises(EndpointError, match=f"a path of {MAX_PATH_BYTES + 1} bytes; a socket's has at most"):
+        a_publisher(context, f"ipc://{longest}x")
+    with pytest.raises(EndpointError, match="use a shorter folder"):
+        default_endpoints(folder / ("é" * 60))
+
+
+def test_the_users_own_daemon_is_found_before_the_systems(folder: Path, context: Context) -> None:
+    mine, system = places("events")
+    with pytest.raises(EndpointError) as caught:
+        find("events")
+    assert str(caught.value) == (
+        f"no daemon answers at {mine} (no such file or directory) or {system} (no such file or directory);"
+        " start one with `streamd run`"
+    )
+    publishers = []
+    for endpoint in (system, mine):
+        Path(endpoint.removeprefix("ipc://")).parent.mkdir(parents=True)
+        publishers.append(a_publisher(context, endpoint))
+        assert find("events") == endpoint
+    for publisher in publishers:
+        publisher.close()
+
+
+def test_a_socket_that_a_killed_daemon_left_is_not_found(folder: Path) -> None:
+    path = Path(places("events")[0].removeprefix("ipc://"))
+    path.parent.mkdir(parents=True)
+    program = f"import os, socket; socket.socket(socket.AF_UNIX).bind({str(path)!r}); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    with pytest.raises(EndpointError, match=r"events.sock \(connection refused\)"):
+        find("events")
+
+
+def test_a_second_daemon_is_told_who_holds_the_folder(folder: Path) -> None:
+    with Lock(folder / "run", "/etc/kitchen.yaml"), pytest.raises(EndpointError) as caught:
+        Lock(folder / "run", "other.yaml")
+    assert str(caught.value) == (
+        f"{folder}/run is held by another daemon (pid {os.getpid()}, configuration /etc/kitchen.yaml): stop that one,"
+        " or set RUNTIME_DIRECTORY to another folder for a second"
+    )
+    with Lock(folder / "run", "other.yaml"):
+        pass  # it is free again
+
+
+def test_a_killed_daemon_holds_nothing_and_its_sockets_go(folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from streamd.endpoints import Lock;"
+        f"lock = Lock(Path({str(folder)!r}), 'x'); print('held', flush=True); sys.stdin.read()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdin is not None
+    assert child.stdout.readline() == b"held\n"
+    with pytest.raises(EndpointError, match=f"pid {child.pid}, configuration x"):
+        Lock(folder, "y")
+    (folder / "events.sock").touch()
+    child.kill()
+    child.communicate()
+    with Lock(folder, "y"):
+        assert [file.name for file in folder.iterdir()] == ["lock"]
+
+
+def test_a_folder_that_cant_be_made_is_one_clear_line(folder: Path) -> None:
+    (folder / "run").touch()
+    with pytest.raises(EndpointError, match=r"lock: Not a directory; set RUNTIME_DIRECTORY to a folder of yours$"):
+        Lock(folder / "run" / "streamd", "x.yaml")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"12", b'{"pid": "x"}'])
+def test_a_lock_that_says_nothing_is_held_by_another_daemon(folder: Path, content: bytes) -> None:
+    with Lock(folder, "x.yaml") as lock:
+        lock.path.write_bytes(content)
+        with pytest.raises(EndpointError, match="is held by another daemon: stop that one"):
+            Lock(folder, "y.yaml")
