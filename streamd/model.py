@@ -104,11 +104,17 @@ class Model:
 
         Returns:
             Posteriors (batch, n_labels), 0..1, and the new state of a stream.
+
+        Raises:
+            ModelError: the graph fails on these rows.
         """
         feeds: dict[str, Floats] = {self.manifest.input: inputs}
         if state is not None:
             feeds["state"] = state
-        outputs: list[Floats] = self._session.run(self._outputs, feeds)
+        try:
+            outputs: list[Floats] = self._session.run(self._outputs, feeds)
+        except Exception as error:  # onnxruntime's errors share no base but Exception
+            raise self._refuse(f"onnxruntime can't run a batch of {len(inputs)}: {_one_line(error)}") from error
         return outputs[0], outputs[1] if self._has_state else None
 
     def answer(self, samples: NDArray[np.int16] | Floats) -> tuple[Floats, Floats]:
@@ -189,6 +195,8 @@ class Model:
         quiet = loud - loud.max() + loud.min() if facts.log_mel else loud / 1000
         rows = np.stack([loud, quiet])
         together, _ = self.run(rows, self.initial_state(2) if self._has_state else None)
+        if len(together) != 2:
+            raise self._refuse(f"a batch of 2 gives {len(together)} rows of posteriors; its manifest needs max_batch 1")
         for i in range(2):
             alone, _ = self.run(rows[i : i + 1], self.initial_state(1) if self._has_state else None)
             off = float(np.abs(alone[0] - together[i]).max())
@@ -201,6 +209,10 @@ def _distance(golden: bytes, actual: Floats) -> float:
     if expected.size != actual.size or not expected.size:
         return float("inf")
     return float(np.abs(expected - actual.ravel()).max())
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _read(file: Path) -> bytes:
@@ -247,9 +259,8 @@ def _session(file: Path, data: bytes, device: Device) -> Any:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     try:
         session = runtime.InferenceSession(data, options, providers=wanted)
-    except Exception as error:  # onnxruntime's errors share no base but Exception
-        line = " ".join(str(error).split())[:300]
-        raise ModelError(f"{file}: onnxruntime refuses it: {line}") from error
+    except Exception as error:  # as in Model.run
+        raise ModelError(f"{file}: onnxruntime refuses it: {_one_line(error)}") from error
     if device == "cuda" and session.get_providers()[0] != cuda:
         raise DeviceError(
             "device cuda: onnxruntime fell back to the CPU; CUDA 13 and cuDNN 9 are needed: "

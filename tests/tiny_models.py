@@ -37,22 +37,22 @@ LOUD_DB = -20.0
 """A tone of this level (0 dB is full scale) has posterior 0.5."""
 
 
-def manifest(kind: Kind, input: Input, **changed: Any) -> Manifest:  # noqa: A002  (the contract's word)
+def manifest(kind: Kind, which: Input, **changed: Any) -> Manifest:
     """The facts of a tiny model: a hop is 40 ms, a window 0.16 s, a stream warms up for 0.2 s."""
-    frame = SPEC.hop_length if input == "samples" else 1
+    frame = SPEC.hop_length if which == "samples" else 1
     # No multiple of the hop: the first window has to wait for its grid.
     n_frames = (4 if kind == "stream" else 15) * frame
     facts: dict[str, Any] = {
-        "name": f"tiny-{kind}-{input}",
+        "name": f"tiny-{kind}-{which}",
         "version": "1",
         "licence": "Apache-2.0",
         "description": "Hears three tones.",
         "labels": tuple(TONES),
         "default_labels": tuple(TONES),
         "kind": kind,
-        "input": input,
+        "input": which,
         "sample_rate": SAMPLE_RATE,
-        "log_mel": SPEC if input == "log_mel" else None,
+        "log_mel": SPEC if which == "log_mel" else None,
         "n_frames": n_frames,
         "hop_frames": 4 * frame,
         "warmup_frames": (20 if kind == "stream" else 15) * frame,
@@ -166,7 +166,7 @@ def with_golden(file: Path, facts: Manifest, network: onnx.ModelProto, seed: int
 def build(
     folder: Path,
     kind: Kind,
-    input: Input,  # noqa: A002  (the contract's word)
+    which: Input,
     rewrite: Callable[[onnx.ModelProto], None] = lambda network: None,
     **changed: Any,
 ) -> Path:
@@ -174,7 +174,7 @@ def build(
 
     `rewrite` may change the graph before, `changed` the manifest.
     """
-    facts = manifest(kind, input, **changed)
+    facts = manifest(kind, which, **changed)
     network = graph(facts)
     rewrite(network)
     file = folder / f"{facts.name}.onnx"
