@@ -273,8 +273,9 @@ def test_a_graph_that_loses_a_row_is_refused(tmp_path: Path) -> None:
     def keep_the_first(network: onnx.ModelProto) -> None:
         network.graph.node[-1].output[0] = "of_all"
         network.graph.node.append(helper.make_node("Shape", ["log_mel"], ["rows"], start=0, end=1))
-        network.graph.node.append(helper.make_node("Sub", ["rows", "rows"], ["first"]))
-        network.graph.node.append(helper.make_node("Gather", ["of_all", "first"], ["posterior"]))
+        network.graph.node.append(helper.make_node("Sub", ["rows", "rows"], ["none"]))
+        network.graph.node.append(helper.make_node("Div", ["rows", "rows"], ["one"]))
+        network.graph.node.append(helper.make_node("Slice", ["of_all", "none", "one"], ["posterior"]))
 
     file = rewritten(tiny_models.build(tmp_path, "window", "log_mel"), keep_the_first)
     assert refusal(file) == "a batch of 2 gives 1 rows of posteriors; its manifest needs max_batch 1"
