@@ -1,0 +1,229 @@
+"""The daemon: starts agents, loads models, and runs one loop from blocks in to events out.
+
+There are no locks because there is one thread: whoever wakes it (audio, a subscriber, a question, a
+signal, the clock), the loop takes in all audio that waits, runs every hop that is ready, and sleeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import FrameType
+
+import msgspec
+import zmq
+
+import streamd
+from streamd import endpoints
+from streamd.capture.clock import clock_id
+from streamd.config import Config, ModelUse, check_against_models
+from streamd.control import ControlServer
+from streamd.counters import Counters
+from streamd.decision import DecisionSpec
+from streamd.detector import Detector
+from streamd.errors import ConfigError
+from streamd.intake import Intake
+from streamd.manifest import Manifest
+from streamd.model import Model
+from streamd.publish import Publisher
+from streamd.requests import Answer, ModelReport, Request, Status
+from streamd.sources import Listener, LiveSource
+from streamd.supervisor import Supervisor
+
+log = logging.getLogger("streamd")
+
+HEARTBEAT_SECONDS = 1.0
+STOP_SECONDS = 1.0
+"""Agents that have not ended by then are killed."""
+
+
+def run(config: Config) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return the exit code.
+
+    Raises:
+        StreamdError: it can't start: one line says why.
+    """
+    with ExitStack() as stack:
+        daemon = Daemon(config, stack)
+        daemon.loop()
+        daemon.stop()
+    return 0
+
+
+class Daemon:
+    """One run: everything that is started is handed to an ExitStack, which stops it in reverse order."""
+
+    def __init__(self, config: Config, stack: ExitStack) -> None:
+        self._began = time.monotonic()
+        self._run = secrets.token_hex(6)
+        self._host = socket.gethostname()
+        self._counters = Counters()
+        self._stopping = False
+        self._ready = False
+        self._wake = _wake_on_signals(stack, self._on_signal)
+
+        folder = endpoints.runtime_folder()
+        lock = endpoints.Lock(folder, str(config.document.file))
+        stack.callback(lock.close)
+        self._listen_at: dict[endpoints.Word, Sequence[str]] = {
+            word: getattr(config.endpoints, word) or (default,)
+            for word, default in endpoints.default_endpoints(folder).items()
+        }
+        context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
+        self._publisher = Publisher(context, self._listen_at["events"], self._run, self._host, self._counters)
+        stack.callback(self._publisher.close)
+        self._control = ControlServer(context, self._listen_at["control"], self._answer, self._counters)
+        stack.callback(self._control.close)
+        self._intake = Intake(context, self._listen_at["audio"], self._counters)
+        stack.callback(self._intake.close)
+
+        # Agents start while the models load: on two cores the one costs no time beside the other.
+        self._supervisor = Supervisor(self._on_death)
+        stack.callback(self._supervisor.stop, STOP_SECONDS)
+        for source in config.sources:
+            if source.capture is not None:
+                spec = msgspec.json.encode(source.capture).decode()
+                command = [sys.executable, "-m", "streamd.capture", source.name, self._listen_at["audio"][0], spec]
+                self._supervisor.start(source.name, [*command, "--child-of", str(os.getpid())])
+        self._local = {source.name for source in config.sources if source.capture is not None}
+
+        self._listeners = load_listeners(config)
+        ours = clock_id()
+        self._sources = {
+            source.name: LiveSource(
+                name=source.name,
+                listeners=[one for one in self._listeners if source.name in one.sources],
+                publisher=self._publisher,
+                counters=self._counters,
+                step=self._step,
+                clock_id=ours,
+                max_lag_seconds=config.max_lag_seconds,
+            )
+            for source in config.sources
+        }
+        for name, live in self._sources.items():
+            live.say("starting", "its agent starts" if name in self._local else "waits for its agent to say hello")
+
+    def loop(self) -> None:
+        """Work until a signal ends it."""
+        poller = zmq.Poller()
+        for channel in (self._intake.socket, self._publisher.socket, self._control.socket, self._wake):
+            poller.register(channel, zmq.POLLIN)
+        next_heartbeat = time.monotonic()
+        while not self._stopping:
+            if not self._ready and all(self._sources[name].status != "starting" for name in self._local):
+                self._ready = True
+                log.info("ready after %.2f s", time.monotonic() - self._began)
+            restart_at = self._supervisor.restart_due()
+            wake_at = next_heartbeat if restart_at is None else min(next_heartbeat, restart_at)
+            awake = dict(poller.poll(math.ceil(max(0.0, wake_at - time.monotonic()) * 1000)))
+            if self._intake.socket in awake:
+                self._take_in()
+            if self._publisher.socket in awake:
+                self._publisher.on_readable()
+            if self._control.socket in awake:
+                self._control.on_readable()
+            if self._wake.fileno() in awake:
+                self._wake.recv(4096)
+                self._supervisor.reap()
+            if time.monotonic() >= next_heartbeat:
+                next_heartbeat = max(next_heartbeat + HEARTBEAT_SECONDS, time.monotonic())
+                self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
+
+    def stop(self) -> None:
+        """Close open events and say goodbye; processes and sockets are the ExitStack's."""
+        for source in self._sources.values():
+            source.close("shutdown")
+            source.say("stopped", "the daemon was stopped")
+        self._publisher.heartbeat(dict.fromkeys(self._sources))
+
+    def _take_in(self) -> None:
+        """Take in the audio that waits, then run every hop that is ready."""
+        self._intake.take_in(self._sources)
+        for listener in self._listeners:
+            self._step(listener)
+
+    def _step(self, listener: Listener) -> None:
+        for hop in listener.detector.step():
+            self._sources[hop.source].heard(listener, hop)
+
+    def _on_death(self, name: str, how: str) -> None:
+        self._sources[name].died(how)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self._stopping = True
+
+    def _answer(self, request: Request) -> Answer:
+        del request  # there is one kind so far
+        return Status(
+            version=streamd.__version__,
+            run=self._run,
+            host=self._host,
+            pid=os.getpid(),
+            uptime_seconds=round(time.monotonic() - self._began, 3),
+            endpoints={word: " ".join(where) for word, where in self._listen_at.items()},
+            sources=[one.report(self._supervisor.n_restarts(name)) for name, one in self._sources.items()],
+            models=[
+                ModelReport(
+                    name=one.model.manifest.name,
+                    version=one.model.manifest.version,
+                    sha256=one.model.sha256,
+                    file=str(one.model.file),
+                    provider=one.model.provider,
+                    run_seconds=round(one.model.run_seconds, 6),
+                    labels_on=one.detector.labels,
+                    sources=one.sources,
+                )
+                for one in self._listeners
+            ],
+            counters=self._counters.read(),
+        )
+
+
+def load_listeners(config: Config) -> list[Listener]:
+    """Load every model of a configuration once, and make a detector for each entry.
+
+    Raises:
+        ModelError: a model file is refused.
+        DeviceError: the device that was asked for is not there.
+        ConfigError: a label that its model doesn't have, or a decision that can't be.
+    """
+    models = {use.file: Model(use.file, config.device) for use in config.models}
+    mistakes = check_against_models(config, {file: model.manifest for file, model in models.items()})
+    if mistakes:
+        raise ConfigError(mistakes)
+    listeners = []
+    for i, use in enumerate(config.models):
+        model = models[use.file]
+        listeners.append(Listener(i, model, Detector(model, decisions(use, model.manifest)), use.sources))
+    return listeners
+
+
+def decisions(use: ModelUse, facts: Manifest) -> dict[str, DecisionSpec]:
+    """Return the labels that an entry switches on, each with its decision."""
+    if use.labels == "all":
+        return {label: facts.decision_of(label) for label in facts.labels}
+    if use.labels is None:
+        return {label: facts.decision_of(label) for label in facts.default_labels}
+    return {label: override.apply(facts.decision_of(label)) for label, override in use.labels.items()}
+
+
+def _wake_on_signals(stack: ExitStack, handler: signal._HANDLER) -> socket.socket:
+    """Install the handlers; return a socket that becomes readable with every signal."""
+    reader, writer = socket.socketpair()
+    for end in (reader, writer):
+        end.setblocking(False)
+        stack.callback(end.close)
+    stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        stack.callback(signal.signal, number, signal.signal(number, handler))
+    return reader

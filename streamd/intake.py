@@ -1,0 +1,100 @@
+"""The daemon's ear: a ZeroMQ ROUTER that hears every agent and hands what they say to the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import zmq
+
+from streamd import blocks, endpoints
+from streamd.blocks import Block, Bye, Hello, Refuse, Waiting, Want
+from streamd.counters import Counters
+from streamd.errors import MessageError
+from streamd.sources import LiveSource
+
+MAX_MESSAGES = 1000
+"""Messages taken in before hops are run: a recording sent as fast as possible must not starve the rest."""
+QUEUE_BLOCKS = 64
+"""Blocks that wait in the socket for each agent; its own queue holds the rest and sheds by the loss rule."""
+
+
+class Intake:
+    """Receives from agents and answers them; it never waits.
+
+    Raises:
+        EndpointError: an endpoint can't be bound.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], listen_at: Sequence[str], counters: Counters) -> None:
+        self._counters = counters
+        self.socket = context.socket(zmq.ROUTER)
+        """For the daemon's poller: readable when an agent said something."""
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RCVHWM, QUEUE_BLOCKS)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, blocks.MAX_BLOCK_BYTES)
+        # An agent that was cut off or frozen is noticed by both ends, so that neither queue grows for it.
+        self.socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
+        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)
+        try:
+            for endpoint in listen_at:
+                endpoints.bind(self.socket, endpoint)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def take_in(self, sources: Mapping[str, LiveSource]) -> None:
+        """Take in what waits, at most MAX_MESSAGES, and hand it to the sources it is about."""
+        for _ in range(MAX_MESSAGES):
+            try:
+                sender, *frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                message, pcm = blocks.decode_said(frames)
+            except MessageError as error:
+                self._counters.add("messages.refused")
+                self._reply(sender, Refuse(take="", reason=str(error)))
+                continue
+            if isinstance(message, Hello):
+                self._welcome(sender, message, sources)
+            elif unknown := [name for name in message.sources if name not in sources]:
+                self._counters.add("messages.unknown_source", len(unknown))
+            else:
+                self._hand_over(message, pcm, sources)
+
+    def _hand_over(
+        self, message: Waiting | Bye | Block, pcm: blocks.Pcm | None, sources: Mapping[str, LiveSource]
+    ) -> None:
+        for i, name in enumerate(message.sources):
+            match message:
+                case Block() if pcm is not None:
+                    sources[name].hear(message, pcm[:, i])
+                case Waiting():
+                    sources[name].wait(message.detail)
+                case Bye():
+                    sources[name].end(message)
+
+    def _welcome(self, sender: bytes, hello: Hello, sources: Mapping[str, LiveSource]) -> None:
+        unknown = [name for name in hello.sources if name not in sources]
+        if unknown:
+            self._counters.add("hellos.refused")
+            reason = f"no source is called {', '.join(unknown)}; the configuration has {', '.join(sources)}"
+            self._reply(sender, Refuse(take=hello.take, reason=reason))
+            return
+        wants: dict[int, Want] = {}
+        for name in hello.sources:
+            sources[name].begin(hello)
+            for want in sources[name].wants(hello.take):
+                other = wants.get(want.sample_rate, want)
+                wants[want.sample_rate] = msgspec.structs.replace(want, n_samples=min(want.n_samples, other.n_samples))
+        for want in wants.values():
+            self._reply(sender, want)
+
+    def _reply(self, to: bytes, answer: blocks.Answered) -> None:
+        # A router drops what it can't deliver: an agent that went away says hello again.
+        self.socket.send_multipart([to, blocks.encode(answer)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()

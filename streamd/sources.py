@@ -1,0 +1,345 @@
+"""The sources of a running daemon: what an agent offers, what was received and lost, what was heard.
+
+A source's blocks go to every model that listens to it, and what the models find goes to the
+publisher. Positions in a take are the clock; wall time only dates what is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamd.blocks import Block, Bye, Hello, Want
+from streamd.counters import Counters
+from streamd.detector import Detection, Detector, Hop
+from streamd.events import AudioGap, EndReason, Level, Score, SourceStatus, at, slug
+from streamd.model import Model
+from streamd.publish import Publisher
+from streamd.report import TakeClock, event
+from streamd.requests import SourceReport
+
+log = logging.getLogger("streamd")
+
+LOWEST_DB = -120.0
+"""Level of digital silence, in dB relative to full scale."""
+
+LossReason = Literal["agent_queue", "microphone", "lag", "transport", "agent"]
+
+
+@dataclass(frozen=True, eq=False)
+class Listener:
+    """One entry of the configuration's models: a model, its decisions and the sources it hears."""
+
+    index: int
+    """Place among the entries; makes event ids unique."""
+    model: Model
+    detector: Detector
+    sources: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class _Take:
+    """One unbroken capture at one sample rate."""
+
+    name: str
+    sample_rate: int
+    listeners: list[Listener]
+    position: int = 0
+    """The next sample that no model has heard of."""
+    n_shed: int = 0
+    """Samples dropped as too old since the last block that was heard."""
+    began: bool = False
+    anchor: Block | None = None
+    """Header of the newest block: it dates samples."""
+    scored_sample: int | None = None
+    """The first sample after the newest one that was scored."""
+    least_delay: float = float("inf")
+    """Smallest difference seen of our monotonic clock and the agent's, in seconds."""
+
+    def monotonic(self, sample: int) -> float:
+        """Time of a sample on the agent's monotonic clock."""
+        if self.anchor is None:
+            return 0.0
+        return self.anchor.monotonic + (sample - self.anchor.first_sample) / self.sample_rate
+
+    def clock(self) -> TakeClock:
+        """The wall clock of the take."""
+        if self.anchor is None:
+            return TakeClock(self.name, self.sample_rate, 0, time.time())
+        return TakeClock(self.name, self.sample_rate, self.anchor.first_sample, self.anchor.captured_at)
+
+
+@dataclass(eq=False)
+class LiveSource:
+    """One source, from the hello of its agent to the events of its models."""
+
+    name: str
+    listeners: Sequence[Listener]
+    publisher: Publisher
+    counters: Counters
+    step: Callable[[Listener], None]
+    """Runs everything a listener has ready, so that no finished hop is lost to a gap or an end."""
+    clock_id: str
+    """Names this machine's monotonic clock; an agent with another is on another host."""
+    max_lag_seconds: float
+    status: SourceStatus = "starting"
+    detail: str = ""
+    hello: Hello | None = None
+    n_samples: int = 0
+    n_lost: int = 0
+    _takes: dict[int, _Take] = field(default_factory=dict)
+    _before: tuple[_Take, str] | None = None
+    """The last take and the clock it was on: what lies between it and the next was lost."""
+
+    def say(self, status: SourceStatus, detail: str, gap: AudioGap | None = None, take: _Take | None = None) -> None:
+        """Publish how the source fares."""
+        if status != self.status or detail != self.detail:
+            log.info("%s: %s", self.name, detail)
+        self.status, self.detail = status, detail
+        rate = take.sample_rate if take else None
+        state = self.publisher.state(
+            self.name,
+            status=status,
+            detail=detail,
+            time=at(time.time()),
+            take=take.name if take else None,
+            sample_rate=rate,
+            gap=gap,
+        )
+        self.publisher.send(state)
+
+    def wants(self, take: str) -> list[Want]:
+        """Return what is wanted of a take: one format for each rate that a model needs.
+
+        A block is as long as the shortest hop, because a wake-up costs more than its arithmetic.
+        """
+        hops: dict[int, int] = {}
+        for listener in self.listeners:
+            facts = listener.model.manifest
+            hops[facts.sample_rate] = min(facts.hop_samples, hops.get(facts.sample_rate, facts.hop_samples))
+        return [
+            Want(take=take, block_take=take if i == 0 else f"{take}-{rate}", sample_rate=rate, n_samples=n)
+            for i, (rate, n) in enumerate(hops.items())
+        ]
+
+    def begin(self, hello: Hello) -> None:
+        """Accept a take; the one before it is over."""
+        self.close("device")
+        self.hello = hello
+        self._takes = {
+            want.sample_rate: _Take(
+                want.block_take,
+                want.sample_rate,
+                [one for one in self.listeners if one.model.manifest.sample_rate == want.sample_rate],
+            )
+            for want in self.wants(hello.take)
+        }
+
+    def hear(self, header: Block, pcm: NDArray[np.int16]) -> None:
+        """Take in a block of this source, pcm of shape (n_samples,); what is too old is shed, unheard."""
+        take = self._takes.get(header.sample_rate)
+        if take is None or take.name != header.take:
+            self.counters.add("blocks.wrong_take")
+            return
+        if header.first_sample < take.position:
+            self.counters.add("blocks.out_of_order")
+            return
+        end = header.first_sample + len(pcm)
+        take.anchor = header
+        delay = time.monotonic() - take.monotonic(end)
+        take.least_delay = min(delay, take.least_delay)
+        if self._is_live() and self._age(delay, take) > self.max_lag_seconds:
+            take.n_shed += len(pcm)
+            return
+        self._begin_or_skip(take, header)
+        take.position = end
+        self.n_samples += len(pcm) if take is next(iter(self._takes.values())) else 0
+        for listener in take.listeners:
+            listener.detector.push(self.name, pcm)
+        if self.publisher.wants_level(self.name):
+            self._publish_level(take, pcm)
+
+    def _begin_or_skip(self, take: _Take, header: Block) -> None:
+        """Note what lies between the last sample that was heard and a block: nothing, or a gap."""
+        n_lost = header.first_sample - take.position
+        reason: LossReason = "lag" if take.n_shed else header.flags[0] if header.flags else "transport"
+        take.n_shed = 0
+        if not take.began:
+            take.began = True
+            for listener in take.listeners:
+                listener.detector.start(self.name, header.first_sample)
+            device = self.hello.device if self.hello else ""
+            gap = self._gap_before(take) or (self._gap(take, n_lost, reason) if n_lost else None)
+            self.say("live", f"hears {device}", gap, take)
+        elif n_lost:
+            for listener in take.listeners:
+                self.step(listener)
+                self._tell(listener, take, listener.detector.gap(self.name, n_lost))
+            gap = self._gap(take, n_lost, reason)
+            detail = f"lost {gap.seconds:.2f} s of audio ({reason.replace('_', ' ')}) at {gap.first_sample}"
+            log.warning("%s: %s", self.name, detail)
+            self.say("live", self.detail, gap, take)
+
+    def _gap(self, take: _Take, n_lost: int, reason: LossReason) -> AudioGap:
+        self.n_lost += n_lost
+        self.counters.add(f"lost_samples.{reason}", n_lost)
+        return AudioGap(
+            take=take.name,
+            first_sample=take.position,
+            n_samples=n_lost,
+            seconds=n_lost / take.sample_rate,
+            reason=reason,
+        )
+
+    def _gap_before(self, take: _Take) -> AudioGap | None:
+        """What was lost between the end of the last take and this one, both of live audio and one clock."""
+        if self._before is None or self.hello is None or not self.hello.live:
+            return None
+        last, clock_id = self._before
+        self._before = None
+        if clock_id != self.hello.clock_id or take.anchor is None or last.sample_rate != take.sample_rate:
+            return None
+        seconds = take.anchor.monotonic - last.monotonic(last.position)
+        return self._gap(last, max(0, round(seconds * last.sample_rate)), "agent")
+
+    def heard(self, listener: Listener, hop: Hop) -> None:
+        """Publish what one hop found, and its scores where somebody asks for them."""
+        facts = listener.model.manifest
+        take = self._takes[facts.sample_rate]
+        take.scored_sample = hop.end_sample
+        self._tell(listener, take, hop.detections, hop.end_sample)
+        if not self.publisher.wants_scores(self.name, facts.name):
+            return
+        detector = listener.detector
+        self.publisher.send(
+            Score(
+                run=self.publisher.run,
+                host=self.publisher.host,
+                source=self.name,
+                time=at(take.clock().wall(hop.end_sample)),
+                take=take.name,
+                model=facts.name,
+                end_sample=hop.end_sample,
+                posteriors={label: round(float(p), 4) for label, p in zip(facts.labels, hop.posteriors, strict=True)},
+                scores={label: round(float(s), 4) for label, s in zip(detector.labels, hop.scores, strict=True)},
+                onset_thresholds={label: spec.onset_threshold for label, spec in detector.decisions.items()},
+            )
+        )
+
+    def _tell(
+        self, listener: Listener, take: _Take, detections: list[Detection], end_sample: int | None = None
+    ) -> None:
+        """Publish events; end_sample is the hop's, None where no new audio decided (a gap, an end)."""
+        for detection in detections:
+            latency = None
+            if end_sample is not None and self._is_live() and self._on_our_clock():
+                latency = round(time.monotonic() - take.monotonic(end_sample), 6)
+            told = event(
+                detection,
+                take.clock(),
+                run=self.publisher.run,
+                host=self.publisher.host,
+                seq=self.publisher.next_seq(self.name),
+                event_id=f"{self.publisher.run}-{listener.index}-{detection.number}",
+                model=listener.model.manifest.name,
+                model_sha256=listener.model.sha256,
+                latency_seconds=latency,
+            )
+            self.publisher.send(told)
+            self.counters.add(f"events.{told.phase}.{slug(told.label)}")
+
+    def died(self, how: str) -> None:
+        """The daemon's own agent died; another will be started."""
+        self.close("device")
+        self.say("starting", f"agent {how}; it is started again")
+
+    def wait(self, detail: str) -> None:
+        """The agent has no device to hear with; it keeps trying."""
+        self.close("device")
+        if (self.status, self.detail) != ("waiting_for_device", detail):
+            self.say("waiting_for_device", detail)
+
+    def end(self, bye: Bye) -> None:
+        """A take is over: its agent says so."""
+        if self.hello is None or self.hello.take != bye.take:
+            self.counters.add("byes.wrong_take")
+            return
+        self.close("end" if bye.reason == "end" else "device")
+        status: dict[str, SourceStatus] = {"end": "ended", "device": "waiting_for_device", "shutdown": "stopped"}
+        self.say(status[bye.reason], bye.detail)
+
+    def close(self, reason: EndReason) -> None:
+        """Close what is open in the running takes; their last scores are made first."""
+        began = [take for take in self._takes.values() if take.began]
+        for take in began:
+            for listener in take.listeners:
+                self.step(listener)
+                self._tell(listener, take, listener.detector.end(self.name, reason))
+        if reason != "device":
+            self._before = None
+        elif began and self.hello is not None:
+            self._before = (began[0], self.hello.clock_id)
+        self._takes = {}
+
+    def _publish_level(self, take: _Take, pcm: NDArray[np.int16]) -> None:
+        audio = pcm.astype(np.float64) / 32768
+        rms, peak = float(np.sqrt(np.mean(audio**2))), float(np.abs(audio).max())
+        self.publisher.send(
+            Level(
+                run=self.publisher.run,
+                host=self.publisher.host,
+                source=self.name,
+                time=at(take.clock().wall(take.position)),
+                take=take.name,
+                end_sample=take.position,
+                rms_db=_decibels(rms),
+                peak_db=_decibels(peak),
+            )
+        )
+
+    def _is_live(self) -> bool:
+        return self.hello is not None and self.hello.live
+
+    def _on_our_clock(self) -> bool:
+        return self.hello is not None and self.hello.clock_id == self.clock_id
+
+    def _age(self, delay: float, take: _Take) -> float:
+        """Seconds since audio was captured; of another host only what exceeds the least delay ever seen."""
+        return delay if self._on_our_clock() else delay - take.least_delay
+
+    def lag_seconds(self) -> float | None:
+        """Return the age of the newest audio that was scored; None before the first, or if it isn't live."""
+        ages = [
+            self._age(time.monotonic() - take.monotonic(take.scored_sample), take)
+            for take in self._takes.values()
+            if take.scored_sample is not None
+        ]
+        return round(max(ages), 6) if ages and self._is_live() else None
+
+    def report(self, agent_restarts: int) -> SourceReport:
+        """Return how the source fares, for `status`."""
+        hello = self.hello
+        return SourceReport(
+            name=self.name,
+            status=self.status,
+            detail=self.detail,
+            device=hello.device if hello else None,
+            host=hello.host if hello else None,
+            native_rate=hello.native_rate if hello else None,
+            sample_rates=[want.sample_rate for want in self.wants("")],
+            n_samples=self.n_samples,
+            n_lost=self.n_lost,
+            lag_seconds=self.lag_seconds(),
+            agent_restarts=agent_restarts,
+            open_events=self.publisher.open_events(self.name),
+        )
+
+
+def _decibels(amplitude: float) -> float:
+    return round(max(LOWEST_DB, 20 * float(np.log10(max(amplitude, 1e-9)))), 2)

@@ -1,0 +1,166 @@
+"""The real daemon: recordings in, events out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from streamd.capture.clock import clock_id
+from streamd.events import Event, State, at
+from streamd.model import Model
+from streamd.replay import replay
+from streamd.shipped import model_file
+from tests import sounds
+from tests.running import a_daemon, brief, collect, events, has_status, wait_for
+
+SAME = ("label", "phase", "score", "peak", "onset_sample", "offset_sample", "onset_seconds", "offset_seconds")
+
+
+@pytest.fixture(scope="module")
+def crows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen seconds with a crow at 3 s and one at 12 s."""
+    audio = sounds.scene(16, [(3.0, sounds.crow()), (12.0, sounds.crow())])
+    return sounds.save(tmp_path_factory.mktemp("crows") / "crows.wav", audio)
+
+
+def test_a_recording_live_gives_the_events_of_its_replay(crows: Path) -> None:
+    replayed = list(replay([crows], Model(model_file("yamnet")), start=at(0)))
+    with a_daemon("sources: {yard: {remote: true}}") as daemon, daemon.subscriber() as subscriber:
+        collect(subscriber, has_status("starting"))
+        audio_at = f"ipc://{daemon.folder}/audio.sock"
+        capture = ["capture", "yard", "--recording", str(crows), "--fast", "--endpoint", audio_at]
+        subprocess.run([sys.executable, "-m", "streamd", *capture], check=True, timeout=30)
+        told = collect(subscriber, has_status("ended"))
+        assert daemon.stop() == 0
+    live = events(told)
+    assert [event.label for event in live if event.phase == "onset"] == ["Crow", "Crow"]
+    assert [[getattr(event, name) for name in SAME] for event in live] == [
+        [getattr(event, name) for name in SAME] for event in replayed
+    ]
+
+
+def test_two_sources_and_two_models_are_told_apart(crows: Path, tmp_path: Path) -> None:
+    alarm = sounds.save(tmp_path / "alarm.flac", sounds.scene(12, [(3.0, sounds.smoke_alarm(8))]))
+    config = f"""
+sources:
+  yard: {{recording: {crows}}}
+  hall: {{recording: {alarm}}}
+models:
+  - {{file: yamnet, sources: [yard]}}
+  - {{file: yamnet, sources: [hall], labels: {{"Smoke detector, smoke alarm": {{onset_threshold: 0.3}}}}}}
+"""
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        ended: set[str] = set()
+
+        def both(message: object) -> bool:
+            if isinstance(message, State) and message.status == "ended":
+                ended.add(message.source)
+            return len(ended) == 2
+
+        told = events(collect(subscriber, both))
+    assert {event.source for event in told if event.label == "Crow"} == {"yard"}
+    assert {event.label for event in told if event.source == "hall"} == {"Smoke detector, smoke alarm"}
+    assert all(event.onset_threshold == 0.3 for event in told if event.source == "hall")
+    assert len({event.event_id for event in told}) == len(told) // 2
+
+
+def test_sigterm_closes_open_events_says_goodbye_and_leaves_nothing(tmp_path: Path) -> None:
+    alarm = sounds.save(tmp_path / "alarm.wav", sounds.scene(60, [(1.0, sounds.smoke_alarm(58))]))
+    with a_daemon(f"sources: {{hall: {{recording: {alarm}}}}}") as daemon, daemon.subscriber() as subscriber:
+        collect(subscriber, lambda message: isinstance(message, Event))
+        children = daemon.process.children(recursive=True)
+        assert children
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 2.0
+        told = collect(subscriber, has_status("stopped"))
+    (offset, *_) = events(told)
+    assert (offset.phase, offset.end_reason) == ("offset", "shutdown")
+    last = told[-1]
+    assert isinstance(last, State)
+    assert list(last.open_events) == []
+    assert not any(child.is_running() for child in children)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_daemon_that_waits_for_its_microphone_ends_at_once(number: int) -> None:
+    nowhere = {**os.environ, "PULSE_SERVER": "unix:/nonexistent"}
+    with a_daemon('sources: {kitchen: {microphone: "no such microphone"}}', nowhere) as daemon:
+        with daemon.subscriber() as subscriber:
+            waiting = collect(subscriber, has_status("waiting_for_device"))[-1]
+            assert isinstance(waiting, State)
+            assert "there is no microphone" in waiting.detail
+        wait_for(lambda: "ready after" in daemon.log() or None)
+        assert daemon.process.is_running()
+        began = time.monotonic()
+        daemon.process.send_signal(number)
+        assert daemon.process.wait(10) == 0
+        assert time.monotonic() - began < 2.0
+
+
+def test_kill_9_of_the_daemon_leaves_no_process_behind(tmp_path: Path, crows: Path) -> None:
+    config = f"""
+sources:
+  yard: {{recording: {crows}, repeat: true}}
+  porch: {{command: [sh, -c, "cat /dev/zero | head -c 100000000; sleep 60"], sample_rate: 16000}}
+"""
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        collect(subscriber, has_status("live", "porch"))
+        daemon.agent("yard")
+        children = daemon.process.children(recursive=True)
+        assert len(children) >= 3
+        daemon.process.kill()
+        daemon.process.wait(10)
+        _, alive = psutil.wait_procs(children, timeout=5)
+        assert [child.cmdline() for child in alive] == []
+
+
+def test_a_second_daemon_is_told_who_holds_the_folder(crows: Path) -> None:
+    config = f"sources: {{yard: {{recording: {crows}, repeat: true}}}}"
+    with a_daemon(config) as first, first.subscriber() as subscriber:
+        collect(subscriber, has_status("live"))
+        second = psutil.Popen(
+            [*first.process.cmdline()], env={**os.environ, "RUNTIME_DIRECTORY": str(first.folder)}, stderr=-1
+        )
+        _, said = second.communicate(timeout=20)
+        assert second.returncode == 69
+        assert str(first.process.pid) in said.decode()
+        assert len(said.decode().strip().splitlines()) == 1
+        collect(subscriber, lambda message: isinstance(message, Event))
+
+
+def test_status_tells_what_runs_and_on_which_provider(crows: Path) -> None:
+    with a_daemon(f"sources: {{yard: {{recording: {crows}, repeat: true}}}}") as daemon:
+        with daemon.subscriber(also=["heartbeat"]) as subscriber:
+            collect(subscriber, lambda message: isinstance(message, Event))
+        status = daemon.status()
+    (source,) = status.sources
+    (model,) = status.models
+    assert (source.name, source.status, source.n_lost) == ("yard", "live", 0)
+    assert source.n_samples > 3 * 16_000
+    assert source.lag_seconds is not None
+    assert 0 <= source.lag_seconds < 2
+    assert (model.name, model.provider, model.sources) == ("yamnet", "CPUExecutionProvider", ["yard"])
+    assert status.pid == daemon.process.pid
+    assert msgspec.json.encode(status)
+
+
+def test_an_event_is_dated_where_it_sounded_and_told_soon(crows: Path) -> None:
+    with a_daemon(f"sources: {{yard: {{recording: {crows}}}}}") as daemon, daemon.subscriber() as subscriber:
+        live = collect(subscriber, has_status("live"))[-1]
+        (onset, *_) = events(collect(subscriber, lambda message: isinstance(message, Event)))
+    assert isinstance(live, State), brief(live)
+    since_live = (onset.onset_time - live.time).total_seconds()
+    assert since_live == pytest.approx(3.0, abs=1.0)
+    assert onset.onset_seconds == pytest.approx(3.0, abs=0.3)
+    assert onset.latency_seconds is not None
+    assert 0 <= onset.latency_seconds < 1
+    assert clock_id()
