@@ -65,6 +65,6 @@ class CaptureClock:
         """Return how many samples more than were counted should have been captured by now; never negative."""
         return max(0, round((monotonic - self._offset) * self.sample_rate) - self.position) if self._least else 0
 
-    def monotonic(self, sample: int) -> float:
-        """Return when a sample was captured, in seconds of the monotonic clock."""
+    def monotonic(self, sample: float) -> float:
+        """Return when a sample, or a point between two, was captured, in seconds of the monotonic clock."""
         return self._offset + sample / self.sample_rate

@@ -31,7 +31,8 @@ class Resampler:
 
 def to_pcm(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return samples in [-1, 1) as 16-bit PCM, rounded to the nearest; louder ones are clipped."""
-    return np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
+    pcm: NDArray[np.int16] = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
+    return pcm
 
 
 def from_pcm(samples: NDArray[np.int16]) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 Spec = Microphone | Recording | Command
 """What an agent captures."""
 
-_decoder = msgspec.json.Decoder(Spec)
+_decoder: msgspec.json.Decoder[Spec] = msgspec.json.Decoder(Spec)
 
 
 def encode(spec: Spec) -> str:

@@ -1,0 +1,195 @@
+"""A command as an input: any program that writes raw PCM or a WAV stream to its standard output."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+from msgspec import UNSET
+
+from streamd.capture import wav
+from streamd.capture.audio import LONGEST_READ_SECONDS, Piece, mono
+from streamd.capture.clock import CaptureClock
+from streamd.capture.parent import die_with_me
+from streamd.capture.specs import Command
+from streamd.errors import DeviceError
+
+log = logging.getLogger("streamd.capture")
+
+HEADER_SECONDS = 10.0
+"""A WAV header must be there by then."""
+END_SECONDS = 0.3
+"""A program that has not ended this long after SIGTERM is killed."""
+_AHEAD_SECONDS = 1.0
+_FASTEST = 1.01
+"""A program may run ahead of real time by a second, and by a clock 1 % fast: one that reads a file would
+otherwise bring hours of audio at once, of which most would be shed."""
+
+
+class CommandInput:
+    """A running program; it stays in the agent's process group and dies with the agent."""
+
+    live = True
+    can_wait = False
+
+    def __init__(self, spec: Command, source: str, stopping: Callable[[], bool]) -> None:
+        """Start it, and read its WAV header if it is to write one.
+
+        Args:
+            spec: what to run.
+            source: name of the source, put before what the program says on its standard error.
+            stopping: asked while the header is waited for.
+
+        Raises:
+            DeviceError: it can't be started, writes another format, or ended.
+        """
+        self.device = shlex.join(spec.arguments)
+        self._program = spec.arguments[0]
+        self._source = source
+        self._last_line = ""
+        self._said = b""
+        self._data = bytearray()
+        self._ended = False
+        try:
+            # The pipes are read by hand: Python's own buffers would hide from poll what is in them.
+            self._process = subprocess.Popen(
+                spec.arguments,
+                bufsize=0,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                preexec_fn=die_with_me(),  # noqa: PLW1509 - this process has one thread of Python
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise DeviceError(f"can't start {self._program}: {reason}") from error
+        if self._process.stdout is None or self._process.stderr is None:
+            raise DeviceError(f"can't read what {self._program} writes")
+        self._stdout, self._stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
+        self._poll = select.poll()
+        for pipe in (self._stdout, self._stderr):
+            os.set_blocking(pipe, False)
+            self._poll.register(pipe, select.POLLIN)
+        try:
+            self._format = self._find_format(spec, stopping)
+        except DeviceError:
+            self.close()
+            raise
+        self._left = self._format.n_bytes
+        self._began: float | None = None
+        self.clock = CaptureClock(self._format.sample_rate)
+
+    def read(self, n_samples: int) -> Piece | None:
+        """Return the next samples, fewer than asked if they don't come within LONGEST_READ_SECONDS.
+
+        Raises:
+            DeviceError: the program has ended.
+        """
+        if ahead := self._seconds_ahead():
+            time.sleep(min(ahead, LONGEST_READ_SECONDS))
+            return None
+        frame = self._format.frame_bytes
+        n_bytes = n_samples * frame if self._left is None else min(n_samples * frame, self._left)
+        deadline = time.monotonic() + LONGEST_READ_SECONDS
+        while len(self._data) < n_bytes and not self._ended and (left := deadline - time.monotonic()) > 0:
+            self._fetch(left)
+        n_bytes = min(n_bytes, len(self._data)) // frame * frame
+        if not n_bytes:
+            if self._ended or (self._left is not None and self._left < frame):
+                raise DeviceError(self._how_it_ended())
+            return None
+        samples = self._format.samples(bytes(self._data[:n_bytes]))
+        del self._data[:n_bytes]
+        if self._left is not None:
+            self._left -= n_bytes
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+        self.clock.heard(len(samples), now)
+        return Piece(mono(samples))
+
+    def close(self) -> None:
+        """End the program, by force if need be."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _find_format(self, spec: Command, stopping: Callable[[], bool]) -> wav.PcmFormat:
+        if spec.sample_rate is not UNSET:
+            return wav.PcmFormat(spec.sample_rate, 1 if spec.n_channels is UNSET else spec.n_channels)
+        deadline = time.monotonic() + HEADER_SECONDS
+        while not stopping():
+            if self._data:
+                try:
+                    found = wav.parse_header(bytes(self._data[: wav.MAX_HEADER_BYTES]))
+                except DeviceError as error:
+                    raise DeviceError(f"{self._program} {error}") from error
+                if found:
+                    del self._data[: found[1]]
+                    return found[0]
+            if self._ended:
+                raise DeviceError(self._how_it_ended())
+            if time.monotonic() > deadline:
+                raise DeviceError(f"{self._program} wrote no WAV header for {HEADER_SECONDS:.0f} s")
+            self._fetch(LONGEST_READ_SECONDS)
+        raise DeviceError(f"stopped before {self._program} wrote anything")
+
+    def _seconds_ahead(self) -> float:
+        if self._began is None:
+            return 0.0
+        allowed = _AHEAD_SECONDS + (time.monotonic() - self._began) * _FASTEST
+        return max(0.0, self.clock.position / self.clock.sample_rate - allowed)
+
+    def _fetch(self, seconds: float) -> None:
+        """Take what the program has written, waiting for it this long."""
+        ready = [pipe for pipe, _ in self._poll.poll(seconds * 1000)]
+        if self._stderr in ready:
+            self._pass_on()
+        if self._stdout in ready:
+            data = os.read(self._stdout, 1 << 16)
+            self._data += data
+            if not data:
+                self._ended = True
+                self._poll.unregister(self._stdout)
+
+    def _pass_on(self) -> None:
+        """Log what the program says, line by line."""
+        said = os.read(self._stderr, 1 << 16)
+        if not said:
+            self._poll.unregister(self._stderr)
+        *lines, self._said = (self._said + said).replace(b"\r", b"\n").split(b"\n")
+        if len(self._said) > 4096 or not said:
+            lines, self._said = [*lines, self._said], b""
+        for line in lines:
+            if text := line.decode("utf-8", "replace").strip():
+                self._last_line = text
+                log.info("%s: %s", self._source, text)
+
+    def _how_it_ended(self) -> str:
+        try:
+            code: int | None = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = None
+        try:
+            self._pass_on()
+            self._pass_on()
+        except (BlockingIOError, KeyError):
+            pass  # somebody else holds its standard error, or all of it was read
+        if code is None:
+            how = "closed its output"
+        else:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return f"{self._program} {how}" + (f": {self._last_line}" if self._last_line else "")
