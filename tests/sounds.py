@@ -39,3 +39,9 @@ def save(file: Path, audio: NDArray[np.float32], rate: int = RATE) -> Path:
     """Write 16-bit audio; the suffix chooses the format."""
     soundfile.write(file, audio, rate, subtype=None if file.suffix == ".mp3" else "PCM_16")
     return file
+
+
+def load(file: Path) -> NDArray[np.float32]:
+    """Read a recording that `save` wrote."""
+    audio, _ = soundfile.read(file, dtype="float32")
+    return np.asarray(audio, np.float32)
