@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_variable] = "1"
 sys.path.insert(0, str(ROOT))  # a script has its own folder there, and needs streamd and tests
@@ -158,6 +159,7 @@ def fake_microphone() -> Iterator[dict[str, str]]:
     Noise 40 dB under full scale is played into it all the time.
     """
     import numpy as np
+    import psutil
 
     with tempfile.TemporaryDirectory(prefix="mic-") as name:
         folder = Path(name) / "pulse"
@@ -174,7 +176,9 @@ def fake_microphone() -> Iterator[dict[str, str]]:
         finally:
             player.kill()
             player.wait()
+            server = psutil.Process(int((folder / "pid").read_text()))
             subprocess.run([script, "stop", folder], check=False)
+            server.wait(10)
 
 
 def save(script: str, how: str, figures: Sequence[Figure], table: Sequence[Mapping[str, Any]] = ()) -> None:
