@@ -80,7 +80,7 @@ class Detector:
         self._rows = Rows(facts.initial_row())
         self._max_batch = min(max_batch, facts.max_batch or max_batch)
         self._sources: dict[str, _Source] = {}
-        self._ready: deque[_Source] = deque()
+        self._ready: deque[_Source] = deque()  # sources with a hop to run, each once, the longest waiting first
         self._n_onsets = 0
 
     def start(self, source: str, first_sample: int = 0) -> None:
@@ -102,19 +102,20 @@ class Detector:
     def push(self, source: str, samples: NDArray[np.int16] | NDArray[np.float32]) -> None:
         """Hand over a source's next samples, shape (n,): int16 or float32 in [-1, 1), nothing left out."""
         one = self._sources[source]
-        self._ready.extend([one] * one.push(samples))
+        one.push(samples)
+        if one.has_hop() and one not in self._ready:
+            self._ready.append(one)
 
     def step(self) -> list[Hop]:
-        """Run every hop that is ready, oldest first, in rounds of at most max_batch sources."""
+        """Run every hop that is ready, oldest first, in rounds of at most max_batch sources.
+
+        Sources with several hops take turns.
+        """
         done: list[Hop] = []
         while self._ready:
-            batch: list[_Source] = []
-            waiting: list[_Source] = []
-            while self._ready and len(batch) < self._max_batch:
-                one = self._ready.popleft()
-                (waiting if one in batch else batch).append(one)
-            self._ready.extendleft(reversed(waiting))
+            batch = [self._ready.popleft() for _ in range(min(self._max_batch, len(self._ready)))]
             done += self._run(batch)
+            self._ready.extend(one for one in batch if one.has_hop())
         return done
 
     def gap(self, source: str, n_lost: int, reason: EndReason = "gap") -> list[Detection]:
@@ -144,7 +145,7 @@ class Detector:
 
     def _drop_ready(self, one: _Source) -> None:
         if one in self._ready:
-            self._ready = deque(other for other in self._ready if other is not one)
+            self._ready.remove(one)
 
     def _run(self, batch: list[_Source]) -> list[Hop]:
         rows = np.array([one.row for one in batch], np.intp)
@@ -234,7 +235,6 @@ class _Source:
         self.position = self.begin_sample = first_sample
         self.n_hops = 0
         self._n_warming = self.facts.n_warmup_hops
-        self._n_promised = 0
         self._skip = self.facts.lead_samples
         self._frames = self._frames[:0]
         if self._log_mel is not None:
@@ -244,8 +244,8 @@ class _Source:
         """The first sample after the newest one that a hop saw; hops count from the reset."""
         return self.begin_sample + self.facts.first_score_samples + hop * self.facts.hop_samples
 
-    def push(self, samples: NDArray[np.int16] | NDArray[np.float32]) -> int:
-        """Take samples in and return how many more hops can be run."""
+    def push(self, samples: NDArray[np.int16] | NDArray[np.float32]) -> None:
+        """Take samples in."""
         self.position += len(samples)
         if self._log_mel is not None:
             new = self._log_mel.push(samples)
@@ -254,10 +254,10 @@ class _Source:
             self._skip -= skipped
             new = to_float(samples[skipped:])
         self._frames = np.concatenate([self._frames, new])
-        n_ready = max(0, (len(self._frames) - self.facts.n_frames) // self.facts.hop_frames + 1)
-        n_more = n_ready - self._n_promised
-        self._n_promised = n_ready
-        return n_more
+
+    def has_hop(self) -> bool:
+        """Whether the frames for the next hop are there."""
+        return len(self._frames) >= self.facts.n_frames
 
     def next_input(self) -> NDArray[np.float32]:
         """The input of the next hop, (n_frames, n_mels) or (n_samples,)."""
@@ -266,7 +266,6 @@ class _Source:
     def advance(self) -> bool:
         """Move on by one hop; return whether it was warm, its posterior to be believed."""
         self._frames = self._frames[self.facts.hop_frames :]
-        self._n_promised -= 1
         if self._n_warming:
             self._n_warming -= 1
             return False
