@@ -18,6 +18,8 @@ from tests.wire import check_frames
 PATIENCE_SECONDS = 20.0
 """A test that waits longer for a message has failed."""
 
+PATIENCE_MS = round(PATIENCE_SECONDS * 1000)
+
 
 Context = zmq.Context[zmq.Socket[bytes]]
 
@@ -71,7 +73,7 @@ class Ear:
         """Return the next message; meanwhile the publisher may take in subscriptions."""
         if publisher is not None:
             let_work(publisher, lambda: bool(self.socket.poll(0)))
-        assert self.socket.poll(PATIENCE_SECONDS * 1000), "nothing was heard"
+        assert self.socket.poll(PATIENCE_MS), "nothing was heard"
         return check_frames(self.socket.recv_multipart())
 
     def close(self) -> None:

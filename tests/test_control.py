@@ -12,7 +12,7 @@ from streamd.control import MAX_AT_ONCE, MAX_REQUEST_BYTES, ControlServer, ask
 from streamd.counters import Counters
 from streamd.errors import EndpointError, MessageError
 from streamd.requests import Answer, Refused, Request, Status, StatusRequest
-from tests.sockets import PATIENCE_SECONDS, Context, a_context, short_folder
+from tests.sockets import PATIENCE_MS, PATIENCE_SECONDS, Context, a_context, short_folder
 
 STATUS = Status(
     version="0.1.0",
@@ -83,7 +83,7 @@ def test_what_is_no_request_is_refused_and_counted(
     with context.socket(zmq.REQ) as asker:
         asker.connect(endpoint)
         asker.send(frame)
-        assert asker.poll(PATIENCE_SECONDS * 1000)
+        assert asker.poll(PATIENCE_MS)
         answer = requests.decode_answer(asker.recv())
         assert isinstance(answer, Refused)
         assert answer.reason.startswith("request that is not understood: ")
@@ -96,7 +96,7 @@ def test_a_dealer_gets_back_what_it_put_before_its_request(context: Context, dae
         asker.connect(endpoint)
         for address in ([], [b""], [b"question 7", b""]):
             asker.send_multipart([*address, requests.encode(StatusRequest())])
-            assert asker.poll(PATIENCE_SECONDS * 1000)
+            assert asker.poll(PATIENCE_MS)
             *echo, answer = asker.recv_multipart()
             assert echo == address
             assert requests.decode_answer(answer) == STATUS
@@ -119,14 +119,14 @@ def test_a_flood_of_questions_is_answered_a_few_at_a_time(context: Context, endp
         asker.connect(endpoint)
         for _ in range(3 * MAX_AT_ONCE):
             asker.send(requests.encode(StatusRequest()))
-        assert server.socket.poll(PATIENCE_SECONDS * 1000)
+        assert server.socket.poll(PATIENCE_MS)
         server.on_readable()
         assert 1 <= counters.read()["control.answered"] <= MAX_AT_ONCE
         while counters.read()["control.answered"] < 3 * MAX_AT_ONCE:
-            assert server.socket.poll(PATIENCE_SECONDS * 1000)
+            assert server.socket.poll(PATIENCE_MS)
             server.on_readable()
         for _ in range(3 * MAX_AT_ONCE):
-            assert asker.poll(PATIENCE_SECONDS * 1000)
+            assert asker.poll(PATIENCE_MS)
             asker.recv()
     server.close()
 
@@ -136,7 +136,7 @@ def test_who_asks_and_leaves_holds_nobody_up(context: Context, endpoint: str) ->
     with context.socket(zmq.REQ) as asker:
         asker.connect(endpoint)
         asker.send(requests.encode(StatusRequest()))
-        assert server.socket.poll(PATIENCE_SECONDS * 1000)
+        assert server.socket.poll(PATIENCE_MS)
     server.on_readable()
     server.close()
 

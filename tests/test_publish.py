@@ -33,7 +33,7 @@ def publisher(context: Context, request: pytest.FixtureRequest) -> Iterator[Publ
 
 
 def where(publisher: Publisher) -> str:
-    return publisher.socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+    return publisher.socket.get_string(zmq.LAST_ENDPOINT)
 
 
 def an_ear(context: Context, publisher: Publisher, *prefixes: str) -> Ear:
@@ -51,7 +51,12 @@ def an_ear(context: Context, publisher: Publisher, *prefixes: str) -> Ear:
 def test_events_and_states_of_a_source_are_counted_together_from_one(context: Context, publisher: Publisher) -> None:
     ear = an_ear(context, publisher, "event/", "state/")
     bark = samples.onset(publisher)
-    sent = [bark, samples.state(publisher), samples.onset(publisher, "porch"), samples.offset(publisher, bark)]
+    sent: list[Event | State] = [
+        bark,
+        samples.state(publisher),
+        samples.onset(publisher, "porch"),
+        samples.offset(publisher, bark),
+    ]
     for message in sent:
         publisher.send(message)
     assert [(message.source, message.seq) for message in sent] == [
@@ -77,6 +82,14 @@ def test_a_new_subscriber_gets_the_last_state_and_a_heartbeat(
     assert (again.detail, again.seq, again.time) == ("new", 2, last.time)
     assert isinstance(heartbeat, Heartbeat)
     assert (heartbeat.source, heartbeat.last_seq, heartbeat.run) == ("kitchen", 3, publisher.run)
+
+
+def test_the_second_who_subscribes_is_greeted_as_the_first_was(context: Context, publisher: Publisher) -> None:
+    publisher.send(samples.state(publisher))
+    for _ in range(2):
+        ear = Ear(context, where(publisher), "state/", "heartbeat/")
+        assert isinstance(ear.hear(publisher), State)
+        assert isinstance(ear.hear(publisher), Heartbeat)
 
 
 def test_who_subscribes_to_heartbeats_gets_one_at_once(context: Context, publisher: Publisher) -> None:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, timedelta
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 from cloudevents.core.formats.json import JSONFormat
 
 from streamd.events import SOURCE_NAME, Event, Heartbeat, Level, Message, Score, State, decode, slug, topic
