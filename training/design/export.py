@@ -5,9 +5,10 @@ Nothing is left behind by an export that fails a gate: the file gets its name on
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
-import os
 import tempfile
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def export(network: nn.Module, manifest: Manifest, path: Path, outputs: tuple[st
         graph = process.submit(_trace, network, _example(manifest, 2), _inputs(manifest), outputs).result()
     proto = onnx.load_from_string(graph)
     _check_axes(proto)
-    _check_parity(network, graph, manifest)
+    check_parity(network, graph, manifest)
     return seal(proto, manifest, path)
 
 
@@ -69,9 +70,9 @@ def seal(proto: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
         _write(proto, manifest, draft)
         complete = msgspec.structs.replace(manifest, golden=_golden(Model(draft, "cpu", verify=False)))
         _write(proto, complete, draft)
-        Model(draft, "cpu")
-        os.replace(draft, path)
-    return complete
+        proved = Model(draft, "cpu")
+        draft.replace(path)
+    return proved.manifest
 
 
 def n_golden_samples(manifest: Manifest) -> int:
@@ -112,6 +113,9 @@ def _trace(
     network: nn.Module, example: tuple[torch.Tensor, ...], inputs: tuple[str, ...], outputs: tuple[str, ...]
 ) -> bytes:
     """Return the ONNX graph of a network. The batch axis of the example must be 2 or more, or it is frozen at 1."""
+    # It tells the absence of torchvision, and of its own future, at every export.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore", FutureWarning)
     program = torch.onnx.export(
         network,
         example,
@@ -149,8 +153,12 @@ def _check_axes(proto: onnx.ModelProto) -> None:
             raise ModelError(f"{value.name}: the exporter froze the batch axis at {axis.dim_value}; it must be free")
 
 
-def _check_parity(network: nn.Module, graph: bytes, manifest: Manifest) -> None:
-    """Run torch and onnxruntime side by side at batch 1 and 3, a stream for several hops with its state."""
+def check_parity(network: nn.Module, graph: bytes, manifest: Manifest) -> None:
+    """Run torch and onnxruntime side by side at batch 1 and 3, a stream for several hops with its state.
+
+    Raises:
+        ModelError: an output is further off than PARITY.
+    """
     session = load_onnxruntime().InferenceSession(graph, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     for batch in (1, 3):

@@ -87,14 +87,14 @@ def load(weights: Path = WEIGHTS / "yamnet_audioset.npz") -> Yamnet:
     network = Yamnet()
     with np.load(weights) as arrays, torch.no_grad():
         for name, module in network.named_children():
+            layer = next(part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear))
             if name == "logits":
                 kernel, bias = arrays["logits/kernel"].T, arrays["logits/bias"]
-                target: nn.Module = module
             else:
                 kernel, bias = _folded(arrays, name)
-                target = next(m for m in module.modules() if isinstance(m, nn.Conv2d))
-            target.weight.copy_(torch.from_numpy(np.array(kernel, np.float32)))
-            target.bias.copy_(torch.from_numpy(np.array(bias, np.float32)))
+            layer.weight.copy_(torch.from_numpy(np.array(kernel, np.float32)))
+            if layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(np.array(bias, np.float32)))
     return network.eval().requires_grad_(False)
 
 

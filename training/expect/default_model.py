@@ -130,8 +130,9 @@ def _expected(choice: Choice, late: delays.Delays) -> dict[str, Any]:
     n_events = sum(one.n_events for one in choice.heard)
     return {
         "recall": "not measured: no labelled recordings were at hand",
+        "weaknesses": "a steady mains hum may be taken for Music",
         "false_alarms": {
-            "of": "all default labels but Speech and Music, on audio that did not choose them",
+            "of": "all default labels but Speech and Music",
             "hours": round(hours, 2),
             "n_events": n_events,
             "per_hour_interval_95": _interval(n_events, hours),

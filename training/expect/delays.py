@@ -137,9 +137,9 @@ def car_alarm(seconds: float) -> NDArray[np.float64]:
 
 
 def horn(seconds: float) -> NDArray[np.float64]:
-    """Return a car horn: two notes, 400 and 500 Hz, rich in harmonics."""
+    """Return a car horn: square waves of 400 and 500 Hz."""
     time = _time(seconds)
-    notes = sum(np.sin(2 * np.pi * f * k * time) / k for f in (400.0, 500.0) for k in (1, 3, 5, 7, 9, 11))
+    notes = sum(np.sign(np.sin(2 * np.pi * frequency * time)) for frequency in (400.0, 500.0))
     return np.asarray(0.15 * notes * _edges(seconds))
 
 

