@@ -33,7 +33,7 @@ DEFAULT_SOURCE = "microphone"
 DEFAULT_MODEL = "yamnet"
 """The only model where the configuration names none; it listens to every source."""
 
-_OPTIONS = {
+OPTIONS = {
     "microphone": {"channel", "sample_rate"},
     "command": {"sample_rate", "n_channels"},
     "recording": {"repeat", "fast"},
@@ -184,9 +184,9 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of streamd.yaml, for editors and for the reference."""
     schema = msgspec.json.schema(StreamdYaml)
     source = schema["$defs"]["SourceSection"]
-    options = sorted(set[str]().union(*_OPTIONS.values()))
-    strangers = [(kind, option) for kind, own in _OPTIONS.items() for option in options if option not in own]
-    source["not"] = {"anyOf": [{"required": list(pair)} for pair in [*combinations(_OPTIONS, 2), *strangers]]}
+    options = sorted(set[str]().union(*OPTIONS.values()))
+    strangers = [(kind, option) for kind, own in OPTIONS.items() for option in options if option not in own]
+    source["not"] = {"anyOf": [{"required": list(pair)} for pair in [*combinations(OPTIONS, 2), *strangers]]}
     source["dependentRequired"] = {
         "n_channels": ["command", "sample_rate"],
         "repeat": ["recording"],
@@ -204,13 +204,13 @@ def _names(document: Document) -> tuple[str, ...]:
 
 def _capture(section: SourceSection, path: yaml_lines.Path, document: Document, folder: Path) -> Spec | None:
     given = {name for name in section.__struct_fields__ if (*path, name) in document.lines}
-    kinds = [kind for kind in _OPTIONS if kind in given]
+    kinds = [kind for kind in OPTIONS if kind in given]
     if len(kinds) > 1:
         document.mistake(path, f"has {' and '.join(kinds)}; a source is one of them: make two sources of it")
         return None
     kind = kinds[0] if kinds else "microphone"
-    for option in sorted(given - {kind} - _OPTIONS[kind]):
-        owners = " or ".join(other for other, options in _OPTIONS.items() if option in options)
+    for option in sorted(given - {kind} - OPTIONS[kind]):
+        owners = " or ".join(other for other, options in OPTIONS.items() if option in options)
         document.mistake((*path, option), f"belongs to a {owners} source; this is a {kind} source")
     if section.remote is False:
         document.mistake((*path, "remote"), "found false; expected true, or another kind of source")

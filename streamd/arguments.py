@@ -1,0 +1,223 @@
+"""The command line of streamd: commands, their arguments and what --help says."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from streamd import __version__
+from streamd.errors import UsageError
+
+_EPILOG = """\
+first steps:
+  streamd demo                          hear a shipped recording; needs no microphone
+  streamd run                           default microphone, default model
+  streamd listen                        what a running daemon hears, as it hears it
+  streamd listen --scores               … and what it only thinks it hears
+  streamd replay door.wav --json        a recording's events, one line of JSON each
+  streamd check -c streamd.yaml         every mistake of a configuration at once
+
+A command ends with 0, or with a code of sysexits.h: 64 usage, 65 data, 69 not available, 76 protocol, 78 configuration.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells of mistakes as the rest of streamd does: one line, exit code 64."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the arguments of a command line (sys.argv if None); `command` is the command's name.
+
+    Raises:
+        UsageError: a command line that can't be obeyed.
+        SystemExit: --help or --version was printed.
+    """
+    return _parser().parse_args(arguments)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="streamd",
+        description="Hears sounds in live audio with a neural network and tells any program over ZeroMQ.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"streamd {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(
+        name: str,
+        sentence: str,
+        *examples: str,
+        log_level: int = logging.WARNING,
+        has_json: bool = True,
+    ) -> argparse.ArgumentParser:
+        one = commands.add_parser(
+            name,
+            help=sentence[0].lower() + sentence[1:].removesuffix("."),
+            description=sentence,
+            epilog="\n  ".join(["examples:", *examples]) if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        one.set_defaults(command=name, json=False, log_level=log_level)
+        if has_json:
+            one.add_argument("--json", action="store_true", help="print JSON instead of text")
+        return one
+
+    one = add(
+        "run",
+        "Run the daemon until Ctrl-C or SIGTERM.",
+        "streamd run                           default microphone, default model",
+        "streamd run -c /etc/streamd.yaml",
+        log_level=logging.INFO,
+        has_json=False,
+    )
+    _add_config(one, "configuration; without it the default microphone and the default model")
+
+    add("demo", "Play a shipped recording to a real daemon and print what a subscriber hears.")
+
+    one = add(
+        "replay",
+        "Print the events of recordings, as fast as they can be heard.",
+        "streamd replay door.wav",
+        'streamd replay night.flac --labels "Dog,Smoke detector, smoke alarm" --start 2026-01-01T22:00:00Z --json',
+    )
+    one.add_argument("recordings", nargs="+", type=Path, metavar="FILE", help="WAV, FLAC, OGG or MP3")
+    one.add_argument(
+        "--model", default="yamnet", metavar="M", help="shipped model or .onnx file (default: %(default)s)"
+    )
+    one.add_argument(
+        "--labels",
+        action="append",
+        metavar="all|L,…",
+        help="labels to look for, with commas between, or all; may be given again; a label that has a comma itself "
+        "is understood (default: the model's default labels)",
+    )
+    one.add_argument(
+        "--onset-threshold", type=_threshold, metavar="X", help="score at which a sound begins, above 0, up to 1"
+    )
+    one.add_argument(
+        "--pad", type=_seconds, default=0.0, metavar="SECONDS", help="digital silence before and after, for short files"
+    )
+    one.add_argument(
+        "--start",
+        type=_time,
+        default=datetime(1970, 1, 1, tzinfo=UTC),
+        metavar="TIME",
+        help="when the first sample was recorded (default: 1970-01-01T00:00:00Z)",
+    )
+
+    one = add(
+        "listen",
+        "Print what a running daemon hears, until Ctrl-C.",
+        "streamd listen --source kitchen --label Dog",
+        'streamd listen --scores --label "Smoke detector, smoke alarm"   (why did it not hear my alarm?)',
+        "streamd listen --json | jq -r .data.label",
+    )
+    one.add_argument("--source", action="append", metavar="S", help="only this source; may be given again")
+    one.add_argument("--label", action="append", metavar="L", help="only this label; may be given again")
+    one.add_argument("--scores", action="store_true", help="what it hears now, below every threshold too")
+    one.add_argument(
+        "--top", type=_count, default=5, metavar="N", help="labels to show with --scores (default: %(default)s)"
+    )
+    _add_endpoint(one, "where the daemon publishes")
+
+    add("devices", "List the microphones that can be heard.")
+
+    one = add("check", "Check a configuration as the daemon would at its start, without starting it.")
+    _add_config(one, "configuration", required=True)
+
+    one = add(
+        "model",
+        "Verify a model and print what it is.",
+        "streamd model yamnet",
+        "streamd model mine.onnx --json",
+    )
+    one.add_argument("model", metavar="FILE", help="shipped model or .onnx file")
+
+    one = add(
+        "capture",
+        "Capture a source by hand, here or on another machine, for a daemon to hear.",
+        "streamd capture porch --endpoint tcp://127.0.0.1:5556",
+        "streamd capture porch --sample-rate 16000 --command arecord -t raw -f S16_LE -r 16000",
+        log_level=logging.INFO,
+        has_json=False,
+    )
+    one.add_argument("source", metavar="SOURCE", help="name of a source that the daemon's configuration has as remote")
+    kinds = one.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--microphone", metavar="NAME", help="name of a microphone or part of it (default: the default one)"
+    )
+    kinds.add_argument("--recording", type=Path, metavar="FILE", help="WAV, FLAC, OGG or MP3, played in real time")
+    kinds.add_argument(
+        "--command", nargs=argparse.REMAINDER, dest="program", metavar="…", help="a program and all that follows"
+    )
+    one.add_argument("--channel", type=_channel, metavar="N|mix", help="a microphone's channel (default: mix)")
+    one.add_argument(
+        "--sample-rate",
+        type=_count,
+        metavar="HZ",
+        help="rate of a command's raw PCM (WAV needs none), or to open a microphone at",
+    )
+    one.add_argument("--n-channels", type=_count, metavar="N", help="channels of a command's raw PCM")
+    one.add_argument("--repeat", action="store_const", const=True, help="play the recording again and again")
+    one.add_argument("--fast", action="store_const", const=True, help="play the recording as fast as it can be heard")
+    _add_endpoint(one, "where the daemon takes audio")
+
+    one = add("status", "Print how a running daemon fares.")
+    _add_endpoint(one, "where the daemon answers")
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser, text: str, *, required: bool = False) -> None:
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", required=required, help=text)
+
+
+def _add_endpoint(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--endpoint", metavar="E", help=f"{text} (default: looked for on this machine)")
+
+
+def _number(text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a number from {low:g} to {high:g}")
+    return value
+
+
+def _threshold(text: str) -> float:
+    return _number(text, 0.001, 1)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 0, 3600)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 10**6:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number from 1 on")
+    return int(text)
+
+
+def _channel(text: str) -> int | str:
+    return text if text == "mix" else _count(text)
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not None:
+            return time
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"found {text!r}; expected a time with its zone, such as 2026-01-01T22:00:00Z")

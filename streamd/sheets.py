@@ -1,0 +1,136 @@
+"""Listings as tables of text: status, models, devices, a checked configuration."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamd.capture.specs import Command, Microphone, Recording, Spec
+from streamd.requests import Status
+
+if TYPE_CHECKING:
+    from streamd.capture.microphone import MicrophoneInfo
+    from streamd.config import Config
+    from streamd.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table, however it will be drawn. Cells are text; a sheet without columns is its title alone."""
+
+    title: str
+    columns: tuple[str, ...] = ()
+    rows: Sequence[tuple[str, ...]] = ()
+
+
+def status_sheets(status: Status) -> list[Sheet]:
+    """Return what a daemon says of itself."""
+    head = f"streamd {status.version} on {status.host}, pid {status.pid}, up {_duration(status.uptime_seconds)}"
+    sources = [
+        (
+            source.name,
+            source.status,
+            source.detail,
+            _duration(source.n_samples / source.sample_rates[0]) if source.sample_rates else "",
+            str(source.n_lost),
+            "" if source.lag_seconds is None else f"{source.lag_seconds:.2f} s",
+            str(source.agent_restarts),
+            ", ".join(event.label for event in source.open_events),
+        )
+        for source in status.sources
+    ]
+    models = [
+        (
+            f"{model.name} {model.version}",
+            model.provider.removesuffix("ExecutionProvider"),
+            f"{1000 * model.run_seconds:.1f} ms",
+            str(len(model.labels_on)),
+            ", ".join(model.sources),
+            model.file,
+        )
+        for model in status.models
+    ]
+    columns = "source", "status", "detail", "heard", "samples lost", "lag", "restarts", "sounding now"
+    return [
+        Sheet(head),
+        Sheet("sources", columns, sources),
+        Sheet("models", ("model", "runs on", "one run", "labels on", "sources", "file"), models),
+        Sheet("endpoints", ("for", "endpoint"), list(status.endpoints.items())),
+        Sheet("counters", ("counter", "n"), [(name, str(n)) for name, n in status.counters.items()]),
+    ]
+
+
+def model_sheets(file: str, sha256: str, provider: str, manifest: Manifest) -> list[Sheet]:
+    """Return what a verified model is, and how it decides each of its labels."""
+    facts = {
+        "name": f"{manifest.name} {manifest.version}",
+        "hears": manifest.description,
+        "licence": manifest.licence,
+        "file": file,
+        "sha256": sha256,
+        "golden answer": f"given again on {provider.removesuffix('ExecutionProvider')}",
+        "input": f"{manifest.input} at {manifest.sample_rate} Hz, {manifest.kind}",
+        "hop": f"{manifest.hop_seconds:.3f} s",
+        "first score": f"after {manifest.first_score_samples / manifest.sample_rate:.3f} s of audio",
+        "labels": f"{len(manifest.labels)}, {len(manifest.default_labels)} of them on by default",
+    }
+    on = set(manifest.default_labels)
+    labels = []
+    for label in sorted(manifest.labels, key=lambda label: (label not in on, label)):
+        spec = manifest.decision_of(label)
+        numbers = spec.smoothing_seconds, spec.onset_threshold, spec.n_confirm, spec.offset_threshold
+        pauses = spec.min_silence_seconds, spec.refractory_seconds
+        labels.append((label, "on" if label in on else "off", *(f"{number:g}" for number in (*numbers, *pauses))))
+    columns = "smoothing_seconds", "onset_threshold", "n_confirm", "offset_threshold"
+    pauses_columns = "min_silence_seconds", "refractory_seconds"
+    return [
+        Sheet("model", ("fact", "value"), list(facts.items())),
+        Sheet("labels", ("label", "default", *columns, *pauses_columns), labels),
+    ]
+
+
+def devices_sheets(microphones: Sequence[MicrophoneInfo]) -> list[Sheet]:
+    """Return the microphones that are there."""
+    if not microphones:
+        return [Sheet("no microphone is there; plug one in, while `streamd run` waits for it")]
+    rows = [
+        (each.name, str(each.n_channels), f"{each.native_rate} Hz", each.host_api, "default" if each.is_default else "")
+        for each in microphones
+    ]
+    return [Sheet("microphones", ("name", "channels", "rate", "sound system", ""), rows)]
+
+
+def check_sheets(config: Config, labels_on: Sequence[Sequence[str]]) -> list[Sheet]:
+    """Return what a configuration without mistakes means; labels_on are those of each of its models."""
+    sources = [(source.name, _hears(source.capture)) for source in config.sources]
+    models = [
+        (str(use.file), ", ".join(use.sources), str(len(labels)), ", ".join(labels))
+        for use, labels in zip(config.models, labels_on, strict=True)
+    ]
+    return [
+        Sheet(f"{config.document.file}: no mistakes"),
+        Sheet("sources", ("source", "hears"), sources),
+        Sheet("models", ("model", "sources", "n_labels", "labels"), models),
+    ]
+
+
+def _hears(spec: Spec | None) -> str:
+    match spec:
+        case None:
+            return "an agent started by hand"
+        case Microphone(name=None):
+            return "the default microphone"
+        case Microphone():
+            return f"microphone {spec.name}"
+        case Recording():
+            return f"recording {spec.path}"
+        case Command():
+            return f"command {shlex.join(spec.arguments)}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
