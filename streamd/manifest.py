@@ -91,10 +91,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         slugs = Counter(slug(label) for label in self.labels)
         twice = [label for label in self.labels if slugs[slug(label)] > 1]
+        nameless = [label for label in self.labels if not slug(label)]
         strangers = sorted({*self.default_labels, *self.label_decisions} - set(self.labels))
         problems = {
             "no labels": not self.labels,
             f"labels {twice} that are one and the same in a topic": twice,
+            f"labels {nameless} without any letter a-z or digit: a topic could not name them": nameless,
             f"decisions or defaults for labels {strangers} that it doesn't have": strangers,
             "input log_mel and no log_mel spec, or the reverse": (self.input == "log_mel")
             != (self.log_mel is not None),
