@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from streamd.capture.resample import Resampler
 from streamd.errors import RecordingError
 
 _READ_SECONDS = 0.5
+_MP3 = {"MP3", "MPEG"}
 _MP3_SLACK = 2 * 1152
 """An MP3 says its length in frames of up to 1152 samples, and not every encoder counts them alike."""
 _OGG_PAGE_BYTES = 65_307
@@ -41,9 +43,14 @@ class RecordingReader:
             RecordingError: it can't be read, is no audio, holds no samples or lacks its end.
         """
         self.path = path
-        self._file = _open(path)
+        self._opened = _open(path)
+        try:
+            self._file = _decode(self._opened, path)
+        except RecordingError:
+            self._opened.close()
+            raise
         self.sample_rate: int = self._file.samplerate
-        self._least_length = _least_length(self._file)
+        self._least_length = _least_length(self._file, path)
         self._position = 0
 
     def read(self, n_samples: int) -> NDArray[np.float32]:
@@ -63,11 +70,21 @@ class RecordingReader:
         if len(samples) < n_samples and self._position < self._least_length:
             whole = self._file.frames / self.sample_rate
             raise RecordingError(f"{self._where()}: the recording ends here, its header says {whole:.2f} s")
+        if not len(samples) and self._stopped_early():
+            raise RecordingError(
+                f"{self._where()}: libsndfile stops here, it can't tell how long this MP3 is; convert it to FLAC"
+            )
         return mono(samples)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._opened.close()
+
+    def _stopped_early(self) -> bool:
+        """Tell whether much of an MP3 was never looked at; behind the audio there may be tags."""
+        size = Path(self.path).stat().st_size
+        return self._file.format in _MP3 and size - self._opened.tell() > size // 20 + 4096
 
     def _where(self) -> str:
         return f"{self.path}: at {self._position / self.sample_rate:.2f} s"
@@ -128,27 +145,31 @@ def read_recording(path: str | Path, sample_rate: int) -> Iterator[NDArray[np.in
         reader.close()
 
 
-def _open(path: str) -> soundfile.SoundFile:
+def _open(path: str) -> FileIO:
     found = Path(path)
+    expected = "expected a recording (WAV, FLAC, OGG or MP3)"
     if found.is_dir():
-        raise RecordingError(f"{path}: this is a folder; expected a recording (WAV, FLAC, OGG or MP3)")
+        raise RecordingError(f"{path}: this is a folder; {expected}")
     try:
         if found.stat().st_size == 0:
-            raise RecordingError(f"{path}: the file is empty; expected a recording (WAV, FLAC, OGG or MP3)")
-        found.open("rb").close()
+            raise RecordingError(f"{path}: the file is empty; {expected}")
+        return found.open("rb", buffering=0)
     except OSError as error:
-        raise RecordingError(f"{path}: {error.strerror}; expected a recording (WAV, FLAC, OGG or MP3)") from error
+        raise RecordingError(f"{path}: {error.strerror}; {expected}") from error
+
+
+def _decode(opened: FileIO, path: str) -> soundfile.SoundFile:
     try:
         with quiet_stderr():
             _check_the_end(path)
-            return soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: headerless, by the name's ending
+            return soundfile.SoundFile(opened.fileno(), closefd=False)
+    except soundfile.LibsndfileError as error:
         raise RecordingError(f"{path}: this can't be read as a recording; expected WAV, FLAC, OGG or MP3") from error
 
 
 def _check_the_end(path: str) -> None:
     """Refuse a recording that says it is longer than it is, before anybody has heard half of it."""
-    with soundfile.SoundFile(path) as file:
+    with Path(path).open("rb", buffering=0) as opened, soundfile.SoundFile(opened.fileno(), closefd=False) as file:
         length = _WAV_LENGTH.search(file.extra_info)
         short_wav = length and int(length[2]) < int(length[1]) < _UNKNOWN_LENGTH
         if short_wav or (file.format == "OGG" and not _ends_with_last_page(path)):
@@ -156,7 +177,7 @@ def _check_the_end(path: str) -> None:
         if not file.frames:
             raise RecordingError(f"{path}: the recording holds no samples")
         try:
-            file.seek(max(0, _least_length(file) - 1))
+            file.seek(max(0, _least_length(file, path) - 1))
             last = file.read(1)
         except soundfile.LibsndfileError:
             last = np.zeros(0)
@@ -176,14 +197,14 @@ def _ends_with_last_page(path: str) -> bool:
     return len(page) >= 27 + page[26] + sum(lengths)
 
 
-def _least_length(file: soundfile.SoundFile) -> int:
+def _least_length(file: soundfile.SoundFile, path: str) -> int:
     """Return how many samples must come, by what the file says of itself.
 
     An MP3 may say nothing; libsndfile guesses then, from the size of the first frames.
     """
-    if file.format not in {"MP3", "MPEG"}:
+    if file.format not in _MP3:
         return int(file.frames)
-    with Path(file.name).open("rb") as opened:
+    with Path(path).open("rb") as opened:
         tag = opened.read(10)
         if tag[:3] == b"ID3":  # its size, in four bytes of seven bits: https://id3.org/id3v2.4.0-structure
             opened.seek(10 + (tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]))

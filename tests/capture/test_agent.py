@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -147,15 +150,15 @@ def test_what_is_not_live_waits_for_a_slow_daemon_and_loses_nothing(recording: P
 
 
 def test_live_audio_that_nobody_takes_is_lost_in_long_runs_and_counted_exactly(tmp_path: Path) -> None:
-    rate, n_seconds = 96_000, 9  # so fast that what the kernel holds between two processes is soon full
-    where = np.arange(n_seconds * rate) // 100  # a sample's value tells its place
+    rate, n_seconds = 192_000, 6  # so fast that what the kernel holds between two processes is soon full
+    where = np.arange(n_seconds * rate) // 40  # a sample's value tells its place
     path = tmp_path / "counting.wav"
     soundfile.write(path, where.astype(np.int16), rate)
     with AudioSocket(queue=1) as daemon, running_agent(daemon.endpoint, Recording(path=str(path))):
         hello = daemon.expect(Hello)
-        daemon.want(hello, sample_rate=rate, n_samples=4800)
+        daemon.want(hello, sample_rate=rate, n_samples=9600)
         blocks = daemon.blocks(10)
-        time.sleep(6)
+        time.sleep(4)
         more, bye = daemon.blocks_until_bye()
         blocks += more
         assert bye.reason == "end"
@@ -237,3 +240,38 @@ def test_blocks_of_the_first_take_say_what_the_agent_is(recording: Path) -> None
         assert (block.take, block.sample_rate, block.n_lost, block.flags) == ("mine", RATE, 0, ())
         assert hello.device == str(recording)
         assert hello.clock_id
+
+
+def test_an_agent_loads_only_what_its_input_needs() -> None:
+    program = "import sys, streamd.capture.agent, streamd.capture.specs; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"soxr", "soundfile", "sounddevice", "onnxruntime", "scipy", "rich", "asyncio", "zmq.asyncio", "yaml"}
+    assert heavy & set(told) == set()
+
+
+def test_an_agent_that_hangs_in_a_library_is_ended_by_the_kernel(tmp_path: Path) -> None:
+    # A library that never returns, and whose call no handler of Python's can interrupt.
+    (tmp_path / "sounddevice.py").write_text("import ctypes\nwhile True: ctypes.CDLL(None).pause()")
+    program = """
+from streamd.capture import agent
+from streamd.capture.specs import Microphone
+agent.HANG_SECONDS = 0.5
+agent.run("kitchen", Microphone(), "ipc:///tmp/nobody-is-here")
+"""
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    hung = subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=10)
+    assert hung.returncode == -signal.SIGALRM
+
+
+def test_wrong_arguments_are_one_line() -> None:
+    for arguments, expected in (
+        (["kitchen"], "expected SOURCE ENDPOINT SPEC"),
+        (["Kitchen", "ipc:///tmp/x", '{"kind":"Microphone"}'], "source name 'Kitchen'; expected lower-case"),
+        (["kitchen", "nowhere", '{"kind":"Microphone"}'], "'nowhere' is no endpoint"),
+        (["kitchen", "ipc:///tmp/x", "{}"], "says not what to capture"),
+    ):
+        command = [sys.executable, "-m", "streamd.capture", *arguments]
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        assert told.returncode in {64, 69}
+        assert len(told.stderr.splitlines()) == 1
+        assert expected in told.stderr

@@ -1,0 +1,81 @@
+"""The fit of samples against the monotonic clock."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamd.capture.clock import WINDOW_SECONDS, CaptureClock, clock_id, wall_offset
+
+RATE = 16_000
+
+
+@given(
+    jitter=st.lists(st.floats(0, 0.3), min_size=20, max_size=200),
+    n_samples=st.integers(160, 16_000),
+    drift_ppm=st.floats(-200, 200),
+    start=st.floats(0, 1e7),
+)
+def test_a_date_is_late_by_no_more_than_the_least_delay_of_the_last_seconds(
+    jitter: list[float], n_samples: int, drift_ppm: float, start: float
+) -> None:
+    clock = CaptureClock(RATE)
+    true_rate = RATE * (1 + drift_ppm * 1e-6)
+    delays: list[tuple[float, float]] = []
+    for delay in jitter:
+        captured = start + (clock.position + n_samples) / true_rate
+        clock.heard(n_samples, captured + delay)
+        delays.append((captured, delay))
+        least = min(each for at, each in delays if at > captured - WINDOW_SECONDS + 1)
+        error = clock.monotonic(clock.position) - captured
+        drifted = 2 * abs(drift_ppm) * 1e-6 * (WINDOW_SECONDS + 2) + 1e-6
+        assert -drifted <= error <= least + drifted
+
+
+def test_deliveries_on_a_grid_of_50_ms_are_dated_evenly() -> None:
+    clock = CaptureClock(RATE)
+    dates = []
+    for block in range(1, 200):
+        captured = block * 0.08
+        clock.heard(1280, -(-captured // 0.05) * 0.05)
+        dates.append(clock.monotonic(clock.position) - captured)
+    assert max(dates[10:]) - min(dates[10:]) < 1e-6
+
+
+def test_a_stall_is_not_a_gap() -> None:
+    clock = CaptureClock(RATE)
+    for second in range(1, 6):
+        clock.heard(RATE, second + 0.01)
+    before = clock.monotonic(clock.position)
+    clock.heard(RATE, 9.0)  # what waited comes at once
+    clock.heard(3 * RATE, 9.01)
+    assert clock.monotonic(clock.position) - before == pytest.approx(4, abs=1e-6)
+    assert clock.n_missing(9.01) == 0
+
+
+def test_lost_samples_are_missed_until_they_are_counted() -> None:
+    clock = CaptureClock(RATE)
+    assert clock.n_missing(100.0) == 0, "nothing is missing before the first"
+    for second in range(1, 6):
+        clock.heard(RATE, float(second))
+    assert clock.n_missing(7.5) == 2.5 * RATE
+    clock.lost(int(2.5 * RATE))
+    clock.heard(RATE, 8.5)
+    assert clock.n_missing(8.5) == 0
+    assert clock.monotonic(clock.position) == pytest.approx(8.5)
+
+
+def test_the_fit_forgets_what_lies_behind_its_window() -> None:
+    clock = CaptureClock(RATE)
+    clock.heard(RATE, 1.0)
+    for second in range(2, 14):
+        clock.heard(RATE, second + 0.2)  # the sound system now takes 0.2 s more
+    assert clock.monotonic(clock.position) == pytest.approx(13.2)
+
+
+def test_the_wall_clock_is_told_apart_from_the_monotonic_one() -> None:
+    assert wall_offset() == pytest.approx(time.time() - time.monotonic(), abs=0.01)
+    assert clock_id() == clock_id() != ""
