@@ -197,7 +197,7 @@ def load_listeners(config: Config) -> list[Listener]:
         DeviceError: the device that was asked for is not there.
         ConfigError: a label that its model doesn't have, or a decision that can't be.
     """
-    models = {use.file: Model(use.file, config.device) for use in config.models}
+    models = {file: Model(file, config.device) for file in dict.fromkeys(use.file for use in config.models)}
     mistakes = check_against_models(config, {file: model.manifest for file, model in models.items()})
     if mistakes:
         raise ConfigError(mistakes)
