@@ -264,6 +264,33 @@ def test_events_and_their_places_are_those_of_the_design(
     assert lost or found
 
 
+@every_model
+def test_events_of_a_label_never_overlap_however_long_the_onset_delay_is(models: dict[str, Model], name: str) -> None:
+    model = with_delays(models[name], 4_000, 0)
+    beeps = [part for _ in range(3) for part in (tone(3_000, "Low tone"), quiet(2_500))]
+    detector = started(model)
+    found = detections_of(play(detector, as_int16(np.concatenate([quiet(8_000), *beeps])), [])) + detector.flush()
+    first, second, third = [(onset.onset_sample, offset.offset_sample) for onset, offset in pairs(found)]
+    assert second[0] == first[1]
+    assert third[0] == second[1]
+
+
+@every_model
+def test_an_offset_is_a_hop_after_its_onset_and_never_in_the_future(models: dict[str, Model], name: str) -> None:
+    """A long offset delay would put the end of a short sound before its beginning."""
+    model = with_delays(models[name], 0, 30_000)
+    samples = as_int16(np.concatenate([quiet(8_000), tone(4_000, "Low tone"), quiet(4_000)]))
+    onset, offset = detections_of(play(started(model), samples, []))
+    assert offset.offset_sample == onset.onset_sample + HOP
+    detector = started(model)
+    for i in range(0, len(samples), HOP):
+        detector.push("kitchen", samples[i : i + HOP])
+        if detections_of(detector.step()):
+            break
+    (cut_off,) = detector.gap("kitchen", 1)
+    assert cut_off.offset_sample == cut_off.onset_sample == i + HOP
+
+
 def pairs(detections: list[Detection]) -> Iterator[tuple[Detection, Detection]]:
     """Onsets with their offsets; fails where one is missing, comes twice or too early."""
     onsets: dict[int, Detection] = {}
@@ -351,6 +378,8 @@ def test_no_event_lies_in_a_gap_or_spans_one(
     found = detections_of(play(detector, samples[:cut], []))
     found += detector.gap("kitchen", n_lost)
     after = play(detector, samples[-12_000:], [])
+    _, fresh = model.answer(samples[-12_000:][model.manifest.lead_samples :])
+    np.testing.assert_allclose([hop.posteriors for hop in after], fresh, rtol=0, atol=1e-5)
     assert after[0].end_sample == cut + n_lost + model.manifest.first_score_samples
     found += detections_of(after) + detector.flush()
     (_, first), (second, last) = pairs(found)

@@ -32,7 +32,7 @@ YAMNET = LogMelSpec(
 
 # The floor of a magnitude is that of a power, 70 dB under 1: farther down in the valleys between two
 # tones lies nothing but the rounding of float32.
-# Frequencies from 8 to 48 kHz, windows shorter than the FFT, a hop that divides nothing, an odd n_fft.
+# From 8 to 48 kHz, windows shorter than the FFT, hops that divide nothing or leave samples out, an odd n_fft.
 GRID = [
     LogMelSpec(),
     LogMelSpec(mel_norm="slaney"),
@@ -46,6 +46,7 @@ GRID = [
     LogMelSpec(sample_rate=32000, n_fft=1024, win_length=1024, hop_length=320, fmin=50, fmax=14000),
     LogMelSpec(sample_rate=44100, n_fft=2048, win_length=1764, hop_length=441, n_mels=128, fmin=0, fmax=22050),
     LogMelSpec(sample_rate=48000, n_fft=1023, win_length=960, hop_length=480, n_mels=40, fmin=100, fmax=20000),
+    LogMelSpec(hop_length=700),
 ]
 
 
