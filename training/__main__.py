@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from streamd.environment import prepare
+from streamd.errors import StreamdError
 
 prepare()
 
@@ -27,13 +28,38 @@ def main(arguments: list[str] | None = None) -> int:
         help="choose default labels and thresholds anew on 19 hours of audio, which are fetched from Debian's"
         " packages into FOLDER (5 GB) on the first call; without it, the table in the repository is used",
     )
+    silero = commands.add_parser(
+        "silero",
+        help="adopt silero-vad's own graph as a model file",
+        description="Wrap silero_vad.onnx of the Python package silero-vad (pip install --no-deps silero-vad).",
+    )
+    silero.add_argument("heard", type=Path, metavar="RECORDING", help="some speech, to measure the warm-up on")
+    silero.add_argument("file", type=Path, metavar="FILE.onnx", help="the model file to write")
     options = parser.parse_args(arguments)
+    try:
+        if options.command == "yamnet":
+            _yamnet(options.negatives)
+        else:
+            _silero(options.heard, options.file)
+    except StreamdError as error:
+        print(f"training: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
+
+def _yamnet(negatives: Path | None) -> None:
     from training.expect.default_model import FOLDER, build
 
-    manifest = build(options.negatives)
+    manifest = build(negatives)
     print(f"{FOLDER / 'yamnet.onnx'}: {len(manifest.labels)} labels, {len(manifest.default_labels)} on by default")
-    return 0
+
+
+def _silero(heard: Path, file: Path) -> None:
+    from training.design.silero import adopt_silero, packaged_graph
+    from training.prepare.negatives import decode
+
+    manifest = adopt_silero(packaged_graph(), file, decode(heard))
+    print(f"{file}: {manifest.name}, warm after {manifest.first_score_samples / manifest.sample_rate:.2f} s")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from streamd import manifest as manifests
+from streamd.decision import hops
 from streamd.errors import ModelError
 from streamd.logmel import log_mel, to_float
 from streamd.manifest import Golden, Manifest, golden_signal
@@ -31,6 +32,8 @@ PARITY = 1e-5
 """How far onnxruntime may be from torch, in posteriors; in other outputs relative to their largest number."""
 
 N_GOLDEN_HOPS = 8
+GOLDEN_SECONDS = 1.0
+"""A golden answer is at least that many hops and that long: a voice detector says nothing to 8 hops of 32 ms."""
 
 Floats = NDArray[np.float32]
 
@@ -67,17 +70,18 @@ def seal(proto: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         draft = Path(folder) / path.name
-        _write(proto, manifest, draft)
+        write(proto, manifest, draft)
         complete = msgspec.structs.replace(manifest, golden=_golden(Model(draft, "cpu", verify=False)))
-        _write(proto, complete, draft)
+        write(proto, complete, draft)
         proved = Model(draft, "cpu")
         draft.replace(path)
     return proved.manifest
 
 
 def n_golden_samples(manifest: Manifest) -> int:
-    """Return how long a golden signal must be: warm-up and eight hops."""
-    return manifest.span_samples + (manifest.n_warmup_hops + N_GOLDEN_HOPS - 1) * manifest.hop_samples
+    """Return how long a golden signal must be: the warm-up, then eight hops or a second."""
+    n_hops = max(N_GOLDEN_HOPS, hops(GOLDEN_SECONDS, manifest.hop_seconds))
+    return manifest.span_samples + (manifest.n_warmup_hops + n_hops - 1) * manifest.hop_samples
 
 
 def _golden(model: Model) -> Golden:
@@ -180,7 +184,8 @@ def check_parity(network: nn.Module, graph: bytes, manifest: Manifest) -> None:
                 state = expected[names.index("state_out")]
 
 
-def _write(proto: onnx.ModelProto, manifest: Manifest, path: Path) -> None:
+def write(proto: onnx.ModelProto, manifest: Manifest, path: Path) -> None:
+    """Write a graph with its manifest as they are, unproved."""
     del proto.metadata_props[:]
     proto.metadata_props.add(key=manifests.METADATA_KEY, value=manifests.encode(manifest))
     path.write_bytes(proto.SerializeToString(deterministic=True))

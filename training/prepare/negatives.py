@@ -21,6 +21,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from streamd.errors import RecordingError
+
 SAMPLE_RATE = 16_000
 
 PAUSE_SECONDS = 0.5
@@ -47,17 +49,17 @@ class Package:
 
 
 PACKAGES = (
-    Package("wesnoth-1.16-music", "music", "GPL-2, CC-BY-SA-4.0", ("**/music/*.ogg",)),
-    Package("supertux-data", "music", "GPL-2+, CC-BY-SA", ("**/music/**/*.ogg",)),
-    Package("hedgewars-data", "music", "GPL-2, GFDL-1.3, CC-BY-SA-3.0", ("**/Data/Music/*.ogg",)),
+    Package("wesnoth-1.16-music", "music", "GPL-2+", ("**/music/*.ogg",)),
+    Package("supertux-data", "music", "GPL-2+", ("**/music/**/*.ogg",)),
+    Package("hedgewars-data", "music", "GPL-2", ("**/Data/Music/*.ogg",)),
     Package("colobot-common-sounds", "music", "GPL-3+", ("**/music/*.ogg",)),
     Package("warmux-data", "music", "GPL-2+", ("**/music/**/*.ogg",)),
-    Package("lincity-ng-data", "music", "GPL-2, CC-BY-SA-2.0", ("**/music/**/*.ogg",)),
+    Package("lincity-ng-data", "music", "GPL-2 or CC-BY-SA-2.0", ("**/music/**/*.ogg",)),
     Package("asterisk-moh-opsound-wav", "music", "CC-BY-SA-3.0", ("**/moh/*.wav",)),
     # File names with _desc are spoken descriptions; the others are the sounds of the pictures.
     Package("tuxpaint-stamps-default", "speech", "GPL-2", ("**/*_desc*.ogg",)),
-    Package("klettres-data", "speech", "GPL-2+, CC0-1.0", ("**/*.ogg", "**/*.wav")),
-    Package("ktuberling-data", "speech", "GPL-2+, CC0-1.0, CC-BY", ("**/*.ogg", "**/*.wav")),
+    Package("klettres-data", "speech", "GPL-2+", ("**/*.ogg", "**/*.wav")),
+    Package("ktuberling-data", "speech", "GPL-2+", ("**/*.ogg", "**/*.wav")),
     *(
         Package(
             f"asterisk-core-sounds-{language}-wav",
@@ -132,8 +134,11 @@ def origins(cache: Path) -> list[Origin]:
 
 
 def decode(path: Path) -> Samples:
-    """Return a recording as int16 mono at 16 kHz (n_samples,)."""
-    samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    """Return a recording as int16 mono at 16 kHz (n_samples,); RecordingError if it is none."""
+    try:
+        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise RecordingError(f"{path}: {error.error_string} expected WAV, FLAC, OGG or MP3") from error
     mono = soxr.resample(samples.mean(axis=1), sample_rate, SAMPLE_RATE)
     return _quantised(mono * 32768)
 
