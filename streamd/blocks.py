@@ -8,6 +8,7 @@ The agent holds a ZeroMQ DEALER, the daemon a ROUTER. A message is one JSON fram
           ◀──────────────────────────────── want (one for each rate its models need), or refuse
     block, block, … ──────────────────────▶
     waiting (no device yet) or bye ───────▶
+          ◀──────────────────────────────── done, to a bye
 """
 
 from __future__ import annotations
@@ -72,6 +73,17 @@ class Refuse(_Kind, frozen=True, kw_only=True, tag="refuse"):
     reason: str
 
 
+class Done(_Kind, frozen=True, kw_only=True, tag="done"):
+    """The daemon has all of a take, its bye included: an agent that would end may end now.
+
+    Without it the tail of a take could be lost: ZeroMQ drops what its receiver has not yet taken in
+    when the sender goes away.
+    """
+
+    take: str
+    """The bye's take."""
+
+
 class Waiting(_Kind, frozen=True, kw_only=True, tag="waiting"):
     """The agent lives, but has no device to hear with; it keeps trying."""
 
@@ -113,7 +125,7 @@ Pcm = NDArray[np.int16]
 
 Said = Hello | Waiting | Bye | Block
 """What an agent says."""
-Answered = Want | Refuse
+Answered = Want | Refuse | Done
 """What the daemon answers."""
 
 _encoder = msgspec.json.Encoder()

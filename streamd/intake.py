@@ -8,7 +8,7 @@ import msgspec
 import zmq
 
 from streamd import blocks, endpoints
-from streamd.blocks import Block, Bye, Hello, Refuse, Waiting, Want
+from streamd.blocks import Block, Bye, Done, Hello, Refuse, Waiting, Want
 from streamd.counters import Counters
 from streamd.errors import MessageError
 from streamd.sources import LiveSource
@@ -62,6 +62,8 @@ class Intake:
                 self._counters.add("messages.unknown_source", len(unknown))
             else:
                 self._hand_over(message, pcm, sources)
+            if isinstance(message, Bye):
+                self._reply(sender, Done(take=message.take))
 
     def _hand_over(
         self, message: Waiting | Bye | Block, pcm: blocks.Pcm | None, sources: Mapping[str, LiveSource]

@@ -16,7 +16,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from streamd.blocks import Block, Bye, Hello, Refuse, Said, Waiting, Want, decode_said, encode
+from streamd.blocks import Block, Bye, Done, Hello, Refuse, Said, Waiting, Want, decode_said, encode
 from streamd.capture import specs
 
 SOURCE = "kitchen"
@@ -53,6 +53,8 @@ class AudioSocket:
         if isinstance(said, Block):
             assert pcm is not None
             self.pcm.setdefault(said.take, []).append(pcm[:, 0])
+        if isinstance(said, Bye):
+            self._socket.send_multipart([self._agent, encode(Done(take=said.take))])
         return said
 
     def has_message(self, seconds: float) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from streamd import blocks
-from streamd.blocks import Answered, Block, Bye, Hello, Refuse, Said, Waiting, Want
+from streamd.blocks import Answered, Block, Bye, Done, Hello, Refuse, Said, Waiting, Want
 from streamd.errors import MessageError
 from streamd.events import SOURCE_NAME
 
@@ -51,6 +51,7 @@ any_said: st.SearchStrategy[Said] = st.one_of(
 any_answer: st.SearchStrategy[Answered] = st.one_of(
     st.builds(Want, take=st.text(), block_take=st.text(), sample_rate=rates, n_samples=st.integers(1, 2**31)),
     st.builds(Refuse, take=st.text(), reason=st.text()),
+    st.builds(Done, take=st.text()),
 )
 HELLO = Hello(
     sources=("kitchen",),

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Literal
 
-from streamd.blocks import Bye, Hello, Refuse, Waiting, Want, encode
+from streamd.blocks import Answered, Bye, Done, Hello, Refuse, Waiting, encode
 from streamd.capture import parent
 from streamd.capture.audio import LONGEST_READ_SECONDS, AudioInput, EndOfAudio
 from streamd.capture.clock import clock_id
@@ -73,17 +73,13 @@ def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None) 
         raise UsageError(f"source name {source[:80]!r}; expected lower-case letters, digits and -, at most 63")
     stopping = _stop_on_signals(watch_stdin=child_of is not None)
     link = Link(endpoint)
-    linger_ms = round(LAST_WORD_SECONDS * 1000)
     agent = Agent(source, spec, link, stopping)
     try:
-        if agent.work():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            linger_ms = -1
+        agent.work()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         agent.close()
-        link.close(linger_ms)
+        link.close(round(LAST_WORD_SECONDS * 1000))
     return 0
 
 
@@ -112,24 +108,22 @@ class Agent:
         self._streams: dict[int, BlockStream] = {}
         self._outbox = Outbox(live=not (isinstance(spec, Recording) and spec.fast))
 
-    def work(self) -> bool:
-        """Work until the audio is over (True) or a signal ends it (False); errors as `run`."""
+    def work(self) -> None:
+        """Work until the audio is over, or a signal ends it; errors as `run`."""
         while not self._stopping():
             signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
             try:
                 self._turn()
             except EndOfAudio:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                self._end("end", "the recording is over")
-                return self._hand_over_all()
+                self._hand_over_all(self._end("end", "the recording is over"))
+                return
             except RecordingError as error:
-                self._end("device", str(error))
+                self._hand_over_all(self._end("device", str(error)))
                 self._link.wait(LAST_WORD_SECONDS, to_send=True)  # it may not yet be connected
                 self._lacks = str(error)
                 self._say_waiting()
                 raise
         self._end("shutdown", "the agent was stopped")
-        return False
 
     def close(self) -> None:
         """Let go of the input."""
@@ -166,12 +160,13 @@ class Agent:
             for answer in self._link.answers():
                 self._heed(answer)
 
-    def _heed(self, answer: Want | Refuse | MessageError) -> None:
-        if isinstance(answer, MessageError):
-            self._complain(str(answer))
+    def _heed(self, answer: Answered | MessageError) -> None:
+        if isinstance(answer, MessageError) or (isinstance(answer, Refuse) and not answer.take):
+            # One of us doesn't understand the other.
+            self._complain(str(answer) if isinstance(answer, MessageError) else f"refused: {answer.reason}")
             self._hello_at = time.monotonic() + REFUSED_SECONDS
             return
-        if answer.take != self._take or self._audio is None:
+        if isinstance(answer, Done) or answer.take != self._take or self._audio is None:
             return  # to a hello that another one followed
         self._silent_since = None
         if isinstance(answer, Refuse):
@@ -227,13 +222,14 @@ class Agent:
         while self._outbox and self._link.send(self._outbox.first()):
             self._outbox.drop_first()
 
-    def _end(self, reason: Literal["end", "device", "shutdown"], detail: str) -> None:
-        """End the take: what is left of it, and then the bye, are on their way."""
+    def _end(self, reason: Literal["end", "device", "shutdown"], detail: str) -> str | None:
+        """End the take: what is left of it, and then the bye, are on their way; return the take, if there was one."""
+        take = self._take if self._streams else None
         for stream in self._streams.values():
             for cut in stream.finish():
                 self._outbox.add(cut)
-        if self._take is not None and self._streams:
-            bye = Bye(sources=(self._source,), take=self._take, reason=reason, detail=detail)
+        if take is not None:
+            bye = Bye(sources=(self._source,), take=take, reason=reason, detail=detail)
             self._outbox.add(bye)
             if reason == "shutdown":
                 self._send_for(LAST_WORD_SECONDS)
@@ -242,6 +238,7 @@ class Agent:
         self._take = None
         self._streams = {}
         self._hello_at = 0.0
+        return take
 
     def _send_for(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -250,12 +247,19 @@ class Agent:
             self._link.wait(left, to_send=True)
             self._send()
 
-    def _hand_over_all(self) -> bool:
-        while self._outbox and not self._stopping():
-            self._send_for(TURN_SECONDS)
-            if self._outbox and self._link.was_lost():
+    def _hand_over_all(self, take: str | None) -> None:
+        """Wait until the daemon says that it has all of the take, or a signal ends that.
+
+        What was sent is not yet there: ZeroMQ drops what its receiver has not taken in when we go away.
+        """
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        while take is not None and not self._stopping():
+            self._send()
+            if any(isinstance(answer, Done) and answer.take == take for answer in self._link.answers()):
+                return
+            if self._link.was_lost():
                 raise EndpointError(f"the daemon at {self._link.endpoint} went away before it had all of the recording")
-        return not self._outbox
+            self._link.wait(TURN_SECONDS, to_send=bool(self._outbox))
 
     # Towards the input
 

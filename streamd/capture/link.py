@@ -84,7 +84,7 @@ class Link:
         poller.poll(max(0, round(seconds * 1000)))
 
     def close(self, linger_ms: int) -> None:
-        """Close; what was sent has this long to arrive, for ever if it is -1."""
+        """Close; what was sent has this long to leave."""
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(linger_ms)
