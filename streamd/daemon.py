@@ -22,7 +22,7 @@ import msgspec
 import zmq
 
 import streamd
-from streamd import endpoints
+from streamd import endpoints, environment
 from streamd.capture.clock import clock_id
 from streamd.config import Config, ModelUse, check_against_models
 from streamd.control import ControlServer
@@ -96,6 +96,7 @@ class Daemon:
         self._local = {source.name for source in config.sources if source.capture is not None}
 
         self._listeners = load_listeners(config)
+        environment.give_back_memory()
         ours = clock_id()
         self._sources = {
             source.name: LiveSource(

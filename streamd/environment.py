@@ -1,4 +1,4 @@
-"""Variables that libraries read while they are imported: set them before numpy or onnxruntime is."""
+"""What a process arranges for itself: the variables that libraries read at import, and its memory."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ def prepare() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system, where the C library can: loading the default model leaves 29 MB behind."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+    if trim is not None:
+        trim(0)

@@ -18,6 +18,9 @@ GROUP = 8
 """Frames are computed in groups of this many, frame t always in slot t modulo GROUP. A matrix
 product rounds differently for other numbers of rows: with fixed groups no chunking changes a bit."""
 
+MAX_TABLE = 1 << 24
+"""Largest n_fft × n_mels: a model file must not be able to ask for more memory than a machine has."""
+
 MAX_FRAMES = 64 * GROUP
 """At most this many frames are in work at once: an hour in one push needs no hour of memory."""
 
@@ -57,6 +60,8 @@ class LogMelSpec(msgspec.Struct, frozen=True, kw_only=True):
                 f"win_length {self.win_length}, n_fft {self.n_fft}, hop_length {self.hop_length}, n_mels "
                 f"{self.n_mels}; expected positive numbers with win_length at most n_fft"
             )
+        if self.n_fft * self.n_mels > MAX_TABLE:
+            raise ValueError(f"n_fft {self.n_fft} × n_mels {self.n_mels}; expected at most {MAX_TABLE}")
         if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
             raise ValueError(
                 f"fmin {self.fmin} and fmax {self.fmax} Hz; expected 0 ≤ fmin < fmax ≤ {self.sample_rate / 2}"

@@ -101,6 +101,7 @@ def test_no_bytes_raise_anything_but_a_model_error(text: str | bytes) -> None:
             {"labels": ("Dog bark", "dog-bark"), "default_labels": ()},
             "one and the same in a topic",
         ),
+        ("window", "log_mel", {"labels": ("Dog", "犬"), "default_labels": ()}, "a topic could not name"),
         ("window", "log_mel", {"default_labels": ("Cat",)}, "Cat"),
         ("window", "log_mel", {"label_decisions": {"Cat": DecisionSpec()}}, "Cat"),
         ("window", "log_mel", {"log_mel": None}, "log_mel"),
