@@ -120,7 +120,7 @@ def test_a_child_sees_the_end_of_its_input_when_the_daemon_is_gone(tmp_path: Pat
         "sys.stdin.read()\n"
     )
     read, write = os.pipe()
-    with open(read) as said:
+    with os.fdopen(read) as said:
         daemon = psutil.Popen([sys.executable, "-c", program], stdin=-1, stdout=write)
         os.close(write)
         child = int(said.readline())
