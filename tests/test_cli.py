@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,8 +185,10 @@ def test_check_names_labels_that_a_model_lacks(tmp_path: Path, tiny: Path, capsy
     assert json.loads(capsys.readouterr().out) == {"file": str(bad), "mistakes": [mistake]}
 
 
-def test_the_example_configuration_passes_check(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", "-c", str(ROOT / "docs/streamd.example.yaml")]) == 0
+def test_the_example_configuration_passes_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(ROOT / "docs/streamd.example.yaml", tmp_path)
+    (tmp_path / "loop.flac").touch()
+    assert cli.main(["check", "-c", str(tmp_path / "streamd.example.yaml")]) == 0
     assert "no mistakes" in capsys.readouterr().out
 
 
