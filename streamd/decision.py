@@ -106,6 +106,7 @@ class Decision:
         shape = (n_rows, len(self.specs))
         self._hop = np.zeros(n_rows, np.int64)
         self._past = np.zeros((self._max_smoothing, *shape), np.float32)  # posteriors, by hop modulo length
+        self._busy = np.zeros(n_rows, np.bool_)  # is any label of the row in a state that a quiet hop changes?
         self._phase = np.zeros(shape, np.int8)
         self._n_high = np.zeros(shape, np.int64)
         self._n_low = np.zeros(shape, np.int64)
@@ -117,7 +118,7 @@ class Decision:
     def add_row(self) -> int:
         """Add a row and return its index."""
         n_rows = len(self._hop)
-        for name in ("_hop", "_phase", "_n_high", "_n_low", "_first", "_last", "_blocked", "_peak"):
+        for name in ("_hop", "_busy", "_phase", "_n_high", "_n_low", "_first", "_last", "_blocked", "_peak"):
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.zeros((1, *old.shape[1:]), old.dtype)]))
         row = np.zeros((self._max_smoothing, 1, len(self.specs)), np.float32)
@@ -137,8 +138,11 @@ class Decision:
         hop = self._hop[rows]
         self._past[hop % self._max_smoothing, rows] = posteriors
         score = self._smooth(rows, hop)
-        high = score >= self._onset_threshold
+        self._hop[rows] = hop + 1
         audible = score >= self._offset_threshold
+        if not (audible.any() or self._busy[rows].any()):
+            return score, []  # nothing sounds: most hops of most days
+        high = score >= self._onset_threshold
         phase = self._phase[rows]
         blocked = self._blocked[rows]
 
@@ -157,14 +161,15 @@ class Decision:
         phase[onset] = _ACTIVE
         phase[offset] = _IDLE
 
-        self._hop[rows] = hop + 1
         self._phase[rows] = phase
         self._n_high[rows] = n_high
         self._n_low[rows] = n_low
         self._first[rows] = first
         self._last[rows] = last
         self._peak[rows] = peak
-        self._blocked[rows] = np.where(offset, self._n_refractory, np.maximum(blocked - 1, 0))
+        blocked = np.where(offset, self._n_refractory, np.maximum(blocked - 1, 0))
+        self._blocked[rows] = blocked
+        self._busy[rows] = ((phase != _IDLE) | (n_high > 0) | (blocked > 0)).any(axis=1)
         edges = [
             Edge(
                 int(rows[i]),

@@ -154,22 +154,23 @@ class Detector:
         posteriors, new_state = self.model.run(inputs, state)
         if new_state is not None:
             self._rows.scatter(rows, new_state)
-        warm = np.array([one.advance() for one in batch])
-        if not warm.any():
+        warm = [one.advance() for one in batch]
+        if not all(warm):
+            batch = [one for one, is_warm in zip(batch, warm, strict=True) if is_warm]
+            rows, posteriors = rows[warm], posteriors[warm]
+        if not batch:
             return []
-        heard = [one for one, is_warm in zip(batch, warm, strict=True) if is_warm]
-        posteriors = posteriors[warm]
-        scores, edges = self._decision.step(rows[warm], posteriors[:, self._columns])
+        scores, edges = self._decision.step(rows, posteriors[:, self._columns])
         hops = [
-            Hop(one.name, one.end_sample(one.n_hops - 1), posteriors[i], scores[i], []) for i, one in enumerate(heard)
+            Hop(one.name, one.end_sample(one.n_hops - 1), posteriors[i], scores[i], []) for i, one in enumerate(batch)
         ]
-        by_row = {one.row: i for i, one in enumerate(heard)}
+        by_row = {one.row: i for i, one in enumerate(batch)}
         for edge in edges:
             i = by_row[edge.row]
             if edge.is_onset:
-                detection = self._onset(heard[i], edge)
+                detection = self._onset(batch[i], edge)
             else:
-                detection = self._offset(heard[i], edge, hops[i].end_sample, "silence")
+                detection = self._offset(batch[i], edge, hops[i].end_sample, "silence")
             hops[i].detections.append(detection)
         return hops
 

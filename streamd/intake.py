@@ -34,8 +34,10 @@ class Intake:
         self.socket.setsockopt(zmq.RCVHWM, QUEUE_BLOCKS)
         self.socket.setsockopt(zmq.MAXMSGSIZE, blocks.MAX_BLOCK_BYTES)
         # An agent that was cut off or frozen is noticed by both ends, so that neither queue grows for it.
-        self.socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
-        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)
+        # Not sooner than the agent's end gives up (capture/link.py): a daemon that was frozen for some seconds
+        # must find its takes unbroken.
+        self.socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
+        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
         try:
             for endpoint in listen_at:
                 endpoints.bind(self.socket, endpoint)
