@@ -107,7 +107,6 @@ class Config:
     device: Literal["auto", "cpu", "cuda"]
     endpoints: Endpoints
     max_lag_seconds: float
-    batch_wait_seconds: float
     document: Document
     """Where everything is written, for mistakes that show only later."""
 
@@ -146,7 +145,6 @@ def parse(data: bytes, file: str, folder: Path) -> Config:
         device=given.device,
         endpoints=_endpoints(given.endpoints, document, folder),
         max_lag_seconds=given.max_lag_seconds,
-        batch_wait_seconds=given.batch_wait_seconds,
         document=document,
     )
     document.check()

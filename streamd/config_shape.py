@@ -212,7 +212,3 @@ class StreamdYaml(Struct, frozen=True, forbid_unknown_fields=True):
             description="Live audio that waited longer is skipped, in one run that is published as a gap.",
         ),
     ] = 2.0
-    batch_wait_seconds: Annotated[
-        float,
-        Meta(ge=0, le=1, description="How long a hop waits for those of other sources, to share one run; for GPUs."),
-    ] = 0.0

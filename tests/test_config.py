@@ -43,7 +43,7 @@ def test_without_a_file_the_default_microphone_is_heard_by_the_default_model() -
     assert use.file == ROOT / "models/yamnet/yamnet.onnx"
     assert use.sources == ("microphone",)
     assert use.labels is None
-    assert (default.device, default.max_lag_seconds, default.batch_wait_seconds) == ("auto", 2.0, 0.0)
+    assert (default.device, default.max_lag_seconds) == ("auto", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_label_is_text_even_where_yaml_has_another_idea() -> None:
 
 
 def test_numbers_may_be_written_as_people_write_them() -> None:
-    assert parse("{max_lag_seconds: 1e1, batch_wait_seconds: 2.5e-3}").max_lag_seconds == 10.0
+    assert parse("{max_lag_seconds: 1e1}").max_lag_seconds == 10.0
     assert parse("max_lag_seconds: 3").max_lag_seconds == 3.0
 
 
