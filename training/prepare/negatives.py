@@ -161,7 +161,11 @@ def _halves(package: Package, cache: Path) -> dict[Half, Samples]:
     """
     root = cache / "unpacked" / package.name
     if not root.exists():
-        subprocess.run(["dpkg-deb", "-x", fetch(package, cache), root], check=True)
+        # Under another name first: an unpacking that was cut short must not pass for a whole one.
+        part = root.with_name(f"{package.name}.part")
+        part.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["dpkg-deb", "-x", fetch(package, cache), part], check=True)
+        part.rename(root)
     found = {hashlib.sha256(p.read_bytes()).hexdigest(): p for g in package.recordings for p in sorted(root.glob(g))}
     pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.int16)
     parts: dict[Half, list[Samples]] = {half: [] for half in HALVES}
