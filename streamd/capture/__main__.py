@@ -15,7 +15,8 @@ from streamd.errors import StreamdError, UsageError
 
 def main(arguments: list[str]) -> int:
     """Run an agent; return its exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # What an agent captures or lacks is told by the daemon: said here too, every line would come twice.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     prepare()
     from streamd.capture import agent, specs
 

@@ -314,7 +314,7 @@ class Agent:
         self._open_at = now + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS[type(self._spec)])
         if detail != self._lacks:
-            log.warning("%s: %s", self._source, detail)
+            log.info("%s: %s", self._source, detail)
         self._lacks = detail
         self._say_waiting()
 

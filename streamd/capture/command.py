@@ -176,7 +176,7 @@ class CommandInput:
         for line in lines:
             if text := line.decode("utf-8", "replace").strip():
                 self._last_line = text
-                log.info("%s: %s", self._source, text)
+                log.warning("%s: %s", self._source, text)
 
     def _how_it_ended(self) -> str:
         try:
