@@ -62,13 +62,18 @@ def section(title: str, result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def main() -> None:
-    """Write the page."""
+def page() -> str:
+    """Return the page of the results that are there."""
     results = {name: json.loads((harness.RESULTS / f"{name}.json").read_text()) for name in TITLES}
     figures = [figure(one, result["script"]) for result in results.values() for one in result["figures"]]
     parts = [HEAD, rows(("what", "measured", "goal", "", "printed by"), figures)]
     parts += [section(title, results[name]) for name, title in TITLES.items()]
-    PAGE.write_text("\n".join(parts))
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page())
     print(f"wrote {PAGE.relative_to(harness.ROOT)}")
 
 
