@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -162,6 +163,9 @@ def fake_microphone() -> Iterator[dict[str, str]]:
     """
     import psutil
 
+    missing = [program for program in ("pulseaudio", "paplay") if shutil.which(program) is None]
+    if missing:
+        sys.exit(f"a fake microphone needs {' and '.join(missing)}: run scripts/install_system_packages.sh as root")
     with tempfile.TemporaryDirectory(prefix="mic-") as name:
         folder = Path(name) / "pulse"
         script = ROOT / "tests" / "fake_microphone"
