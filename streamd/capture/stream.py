@@ -46,8 +46,12 @@ class BlockStream:
 
     @property
     def n_lacking(self) -> int:
-        """Native samples that the next block needs at least; a resampler holds some more back."""
-        n_samples = self.want.n_samples - len(self._pcm)
+        """Native samples to read until the next block is whole; never 0.
+
+        A resampler gives what it has in lumps. What it may hold back is read along with the block: a block that
+        took several reads would cost several wake-ups.
+        """
+        n_samples = self.want.n_samples - len(self._pcm) + self._resampler.most_held - self._resampler.n_held
         return -(-n_samples * self._clock.sample_rate // self.want.sample_rate)
 
     def push(self, samples: NDArray[np.float32]) -> list[Cut]:
