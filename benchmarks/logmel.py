@@ -94,7 +94,8 @@ def window_again(with_tables: bool) -> harness.Work:
                 fmax=8_000,
                 norm=None,
             )
-        return librosa.power_to_db(mel, amin=1e-7, top_db=None)
+        frames: NDArray[np.float32] = librosa.power_to_db(mel, amin=1e-7, top_db=None)
+        return frames
 
     return work
 

@@ -55,7 +55,8 @@ def model_only() -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(find_model("yamnet"), options, providers=["CPUExecutionProvider"])
-    window = np.random.default_rng(0).normal(-4, 1, (1, facts.n_frames, facts.log_mel.n_mels)).astype(np.float32)
+    (shape,) = [given.shape[1:] for given in session.get_inputs()]
+    window = np.random.default_rng(0).normal(-4, 1, (1, *shape)).astype(np.float32)
     print("ready", flush=True)
     due = time.monotonic()
     while True:
@@ -91,7 +92,7 @@ def measured(pids: Mapping[str, int]) -> dict[str, float]:
 
 def one_round(environment: Mapping[str, str]) -> dict[str, float]:
     """Measure the daemon with its agent at both rates, then the bare processes."""
-    found = {}
+    found: dict[str, float] = {}
     for rate in RATES:
         config = f"sources: {{microphone: {{microphone: default, sample_rate: {rate}}}}}\n"
         with harness.daemon(config, environment) as daemon:

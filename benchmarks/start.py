@@ -19,7 +19,7 @@ CONFIG = "sources: {microphone: {microphone: default}}\n"
 
 def one_start(environment: Mapping[str, str]) -> tuple[float, float]:
     """Start a daemon; return when it was ready and when the first score came, in seconds after the spawn."""
-    context = zmq.Context.instance()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
     with harness.daemon(CONFIG, environment) as daemon, context.socket(zmq.SUB) as scores:
         scores.setsockopt(zmq.RECONNECT_IVL, 5)  # the daemon has yet to make the socket
         scores.subscribe("score/")
