@@ -70,6 +70,7 @@ class Refuse(_Kind, frozen=True, kw_only=True, tag="refuse"):
     """The daemon will take no blocks of this take, and says why."""
 
     take: str
+    """The hello's take or a block's; empty where a message was not understood."""
     reason: str
 
 
@@ -131,6 +132,11 @@ Answered = Want | Refuse | Done
 _encoder = msgspec.json.Encoder()
 _said: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)
 _answered: msgspec.json.Decoder[Answered] = msgspec.json.Decoder(Answered)
+
+
+def block_take(take: str, sample_rate: int) -> str:
+    """Return the take that blocks of one rate carry: the same for all sources of an agent."""
+    return f"{take}-{sample_rate}"
 
 
 def encode(message: Said | Answered) -> bytes:

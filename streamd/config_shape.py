@@ -207,7 +207,7 @@ class StreamdYaml(Struct, frozen=True, forbid_unknown_fields=True):
     max_lag_seconds: Annotated[
         float,
         Meta(
-            ge=0.5,
+            ge=1,
             le=60,
             description="Live audio that waited longer is skipped, in one run that is published as a gap.",
         ),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -63,7 +62,7 @@ class Daemon:
 
     def __init__(self, config: Config, stack: ExitStack) -> None:
         self._began = time.monotonic()
-        self._run = secrets.token_hex(6)
+        self._run = os.urandom(6).hex()
         self._host = socket.gethostname()
         self._counters = Counters()
         self._stopping = False
@@ -137,6 +136,9 @@ class Daemon:
                 self._supervisor.reap()
             if time.monotonic() >= next_heartbeat:
                 next_heartbeat = max(next_heartbeat + HEARTBEAT_SECONDS, time.monotonic())
+                if not self._intake.socket.poll(0):  # what waits unread is not missing
+                    for source in self._sources.values():
+                        source.check_silence()
                 self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
 
     def stop(self) -> None:

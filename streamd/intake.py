@@ -13,8 +13,8 @@ from streamd.counters import Counters
 from streamd.errors import MessageError
 from streamd.sources import LiveSource
 
-MAX_MESSAGES = 1000
-"""Messages taken in before hops are run: a recording sent as fast as possible must not starve the rest."""
+MAX_MESSAGES = 32
+"""Messages taken in before hops are run: a recording sent as fast as possible must not hold up the rest."""
 QUEUE_BLOCKS = 64
 """Blocks that wait in the socket for each agent; its own queue holds the rest and sheds by the loss rule."""
 
@@ -63,17 +63,18 @@ class Intake:
             elif unknown := [name for name in message.sources if name not in sources]:
                 self._counters.add("messages.unknown_source", len(unknown))
             else:
-                self._hand_over(message, pcm, sources)
+                self._hand_over(sender, message, pcm, sources)
             if isinstance(message, Bye):
                 self._reply(sender, Done(take=message.take))
 
     def _hand_over(
-        self, message: Waiting | Bye | Block, pcm: blocks.Pcm | None, sources: Mapping[str, LiveSource]
+        self, sender: bytes, message: Waiting | Bye | Block, pcm: blocks.Pcm | None, sources: Mapping[str, LiveSource]
     ) -> None:
         for i, name in enumerate(message.sources):
             match message:
                 case Block() if pcm is not None:
-                    sources[name].hear(message, pcm[:, i])
+                    if not sources[name].hear(message, pcm[:, i]):
+                        self._reply(sender, Refuse(take=message.take, reason="this take is over; begin another"))
                 case Waiting():
                     sources[name].wait(message.detail)
                 case Bye():

@@ -15,19 +15,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.blocks import Block, Bye, Hello, Want
+from streamd.blocks import Block, Bye, Hello, Want, block_take
 from streamd.counters import Counters
 from streamd.detector import Detection, Detector, Hop
 from streamd.events import AudioGap, EndReason, Level, Score, SourceStatus, at, slug
 from streamd.model import Model
 from streamd.publish import Publisher
-from streamd.report import TakeClock, event
+from streamd.report import event
 from streamd.requests import SourceReport
+from streamd.takes import Take
 
 log = logging.getLogger("streamd")
 
 LOWEST_DB = -120.0
 """Level of digital silence, in dB relative to full scale."""
+SILENT_SECONDS = 5.0
+"""An agent that was heard, and then says nothing for this long beyond a block, is frozen, cut off or has lost power."""
 
 LossReason = Literal["agent_queue", "microphone", "lag", "transport", "agent"]
 
@@ -41,38 +44,6 @@ class Listener:
     model: Model
     detector: Detector
     sources: tuple[str, ...]
-
-
-@dataclass(eq=False)
-class _Take:
-    """One unbroken capture at one sample rate."""
-
-    name: str
-    sample_rate: int
-    listeners: list[Listener]
-    position: int = 0
-    """The next sample that no model has heard of."""
-    n_shed: int = 0
-    """Samples dropped as too old since the last block that was heard."""
-    began: bool = False
-    anchor: Block | None = None
-    """Header of the newest block: it dates samples."""
-    scored_sample: int | None = None
-    """The first sample after the newest one that was scored."""
-    least_delay: float = float("inf")
-    """Smallest difference seen of our monotonic clock and the agent's, in seconds."""
-
-    def monotonic(self, sample: int) -> float:
-        """Time of a sample on the agent's monotonic clock."""
-        if self.anchor is None:
-            return 0.0
-        return self.anchor.monotonic + (sample - self.anchor.first_sample) / self.sample_rate
-
-    def clock(self) -> TakeClock:
-        """The wall clock of the take."""
-        if self.anchor is None:
-            return TakeClock(self.name, self.sample_rate, 0, time.time())
-        return TakeClock(self.name, self.sample_rate, self.anchor.first_sample, self.anchor.captured_at)
 
 
 @dataclass(eq=False)
@@ -93,11 +64,13 @@ class LiveSource:
     hello: Hello | None = None
     n_samples: int = 0
     n_lost: int = 0
-    _takes: dict[int, _Take] = field(default_factory=dict)
-    _before: tuple[_Take, str] | None = None
+    _heard_at: float = 0.0
+    """Monotonic time of the newest block."""
+    _takes: dict[int, Take] = field(default_factory=dict)
+    _before: tuple[Take, str] | None = None
     """The last take and the clock it was on: what lies between it and the next was lost."""
 
-    def say(self, status: SourceStatus, detail: str, gap: AudioGap | None = None, take: _Take | None = None) -> None:
+    def say(self, status: SourceStatus, detail: str, gap: AudioGap | None = None, take: Take | None = None) -> None:
         """Publish how the source fares."""
         if status != self.status or detail != self.detail:
             log.info("%s: %s", self.name, detail)
@@ -124,89 +97,93 @@ class LiveSource:
             facts = listener.model.manifest
             hops[facts.sample_rate] = min(facts.hop_samples, hops.get(facts.sample_rate, facts.hop_samples))
         return [
-            Want(take=take, block_take=take if i == 0 else f"{take}-{rate}", sample_rate=rate, n_samples=n)
-            for i, (rate, n) in enumerate(hops.items())
+            Want(take=take, block_take=block_take(take, rate), sample_rate=rate, n_samples=n)
+            for rate, n in hops.items()
         ]
 
     def begin(self, hello: Hello) -> None:
         """Accept a take; the one before it is over."""
         self.close("device")
         self.hello = hello
-        self._takes = {
-            want.sample_rate: _Take(
-                want.block_take,
-                want.sample_rate,
-                [one for one in self.listeners if one.model.manifest.sample_rate == want.sample_rate],
-            )
-            for want in self.wants(hello.take)
-        }
+        self._takes = {want.sample_rate: Take(want.block_take, want.sample_rate) for want in self.wants(hello.take)}
 
-    def hear(self, header: Block, pcm: NDArray[np.int16]) -> None:
-        """Take in a block of this source, pcm of shape (n_samples,); what is too old is shed, unheard."""
-        take = self._takes.get(header.sample_rate)
-        if take is None or take.name != header.take:
+    def _listening(self, take: Take) -> list[Listener]:
+        """Those that hear a take: the ones of its rate."""
+        return [one for one in self.listeners if one.model.manifest.sample_rate == take.sample_rate]
+
+    def hear(self, header: Block, pcm: NDArray[np.int16]) -> bool:
+        """Take in a block of this source, pcm of shape (n_samples,); what is too old is shed, unheard.
+
+        Returns:
+            False if its agent must say hello again: the take is over, and no other is heard instead.
+        """
+        if not self._takes or self.hello is None or header.take != block_take(self.hello.take, header.sample_rate):
             self.counters.add("blocks.wrong_take")
-            return
-        if header.first_sample < take.position:
-            self.counters.add("blocks.out_of_order")
-            return
+            return self.status == "live"
+        self._heard_at = time.monotonic()
+        take = self._takes.get(header.sample_rate)
+        if take is None:
+            return True  # a rate that another source of the same agent needs
         end = header.first_sample + len(pcm)
-        take.anchor = header
-        delay = time.monotonic() - take.monotonic(end)
-        take.least_delay = min(delay, take.least_delay)
-        if self._is_live() and self._age(delay, take) > self.max_lag_seconds:
-            take.n_shed += len(pcm)
-            return
+        if header.first_sample < (take.position if take.shed_end is None else take.shed_end):
+            self.counters.add("blocks.out_of_order")
+            return True
+        delay = self._heard_at - header.monotonic - len(pcm) / take.sample_rate
+        take.arrived(end, delay)
+        # Once too late, it catches up by half of what is allowed: to shed the one block that is too old would
+        # mean another such hole right after it, for as long as there is more to do than time.
+        allowed = self.max_lag_seconds / (1 if take.shed_end is None else 2)
+        if self._is_live() and self._age(delay, take) > allowed:
+            take.shed_end = end
+            return True
         self._begin_or_skip(take, header)
+        take.anchor = header
         take.position = end
-        self.n_samples += len(pcm) if take is next(iter(self._takes.values())) else 0
-        for listener in take.listeners:
+        is_first = take is next(iter(self._takes.values()))
+        self.n_samples += len(pcm) if is_first else 0
+        for listener in self._listening(take):
             listener.detector.push(self.name, pcm)
-        if self.publisher.wants_level(self.name):
+        if is_first and self.publisher.wants_level(self.name):
             self._publish_level(take, pcm)
+        return True
 
-    def _begin_or_skip(self, take: _Take, header: Block) -> None:
+    def _begin_or_skip(self, take: Take, header: Block) -> None:
         """Note what lies between the last sample that was heard and a block: nothing, or a gap."""
         n_lost = header.first_sample - take.position
-        reason: LossReason = "lag" if take.n_shed else header.flags[0] if header.flags else "transport"
-        take.n_shed = 0
+        gap = None
         if not take.began:
-            take.began = True
-            for listener in take.listeners:
+            for listener in self._listening(take):
                 listener.detector.start(self.name, header.first_sample)
-            device = self.hello.device if self.hello else ""
-            gap = self._gap_before(take) or (self._gap(take, n_lost, reason) if n_lost else None)
-            self.say("live", f"hears {device}", gap, take)
+            gap = self._gap_before(header)
         elif n_lost:
-            for listener in take.listeners:
+            for listener in self._listening(take):
                 self.step(listener)
                 self._tell(listener, take, listener.detector.gap(self.name, n_lost))
-            gap = self._gap(take, n_lost, reason)
-            detail = f"lost {gap.seconds:.2f} s of audio ({reason.replace('_', ' ')}) at {gap.first_sample}"
-            log.warning("%s: %s", self.name, detail)
-            self.say("live", self.detail, gap, take)
+        if gap is None and n_lost:
+            flag = header.flags[0] if header.flags else "transport"
+            gap = self._gap(take, n_lost, flag if take.shed_end is None else "lag")
+        if gap is not None or not take.began or self.status != "live":
+            self.say("live", f"hears {self.hello.device if self.hello else ''}", gap, take)
+        take.began, take.shed_end = True, None
 
-    def _gap(self, take: _Take, n_lost: int, reason: LossReason) -> AudioGap:
+    def _gap(self, take: Take, n_lost: int, reason: LossReason) -> AudioGap:
+        """Count samples that were lost behind the last that was heard of a take."""
+        seconds = n_lost / take.sample_rate
+        log.warning("%s: lost %.2f s of audio (%s) at %d", self.name, seconds, reason.replace("_", " "), take.position)
         self.n_lost += n_lost
         self.counters.add(f"lost_samples.{reason}", n_lost)
-        return AudioGap(
-            take=take.name,
-            first_sample=take.position,
-            n_samples=n_lost,
-            seconds=n_lost / take.sample_rate,
-            reason=reason,
-        )
+        return AudioGap(take=take.name, first_sample=take.position, n_samples=n_lost, seconds=seconds, reason=reason)
 
-    def _gap_before(self, take: _Take) -> AudioGap | None:
-        """What was lost between the end of the last take and this one, both of live audio and one clock."""
+    def _gap_before(self, header: Block) -> AudioGap | None:
+        """What was lost between the end of the last take and a block of this one, both live and of one clock."""
         if self._before is None or self.hello is None or not self.hello.live:
             return None
         last, clock_id = self._before
         self._before = None
-        if clock_id != self.hello.clock_id or take.anchor is None or last.sample_rate != take.sample_rate:
+        if clock_id != self.hello.clock_id:
             return None
-        seconds = take.anchor.monotonic - last.monotonic(last.position)
-        return self._gap(last, max(0, round(seconds * last.sample_rate)), "agent")
+        n_lost = round((header.monotonic - last.monotonic(last.position)) * last.sample_rate)
+        return self._gap(last, n_lost, "agent") if n_lost > 0 else None
 
     def heard(self, listener: Listener, hop: Hop) -> None:
         """Publish what one hop found, and its scores where somebody asks for them."""
@@ -232,9 +209,7 @@ class LiveSource:
             )
         )
 
-    def _tell(
-        self, listener: Listener, take: _Take, detections: list[Detection], end_sample: int | None = None
-    ) -> None:
+    def _tell(self, listener: Listener, take: Take, detections: list[Detection], end_sample: int | None = None) -> None:
         """Publish events; end_sample is the hop's, None where no new audio decided (a gap, an end)."""
         for detection in detections:
             latency = None
@@ -257,13 +232,27 @@ class LiveSource:
     def died(self, how: str) -> None:
         """The daemon's own agent died; another will be started."""
         self.close("device")
-        self.say("starting", f"agent {how}; it is started again")
+        if self.status != "waiting_for_device":  # or it has said why, and that says more than how it ended
+            self.say("starting", f"agent {how}; it is started again")
 
     def wait(self, detail: str) -> None:
         """The agent has no device to hear with; it keeps trying."""
+        if self.status == "live":
+            # The agent that is heard would have said bye first: this is another one, of the same name.
+            self.counters.add("waitings.ignored")
+            return
         self.close("device")
         if (self.status, self.detail) != ("waiting_for_device", detail):
             self.say("waiting_for_device", detail)
+
+    def check_silence(self) -> None:
+        """Notice that an agent says nothing any more: what is open ends, until it is heard again."""
+        longest = max((want.n_samples / want.sample_rate for want in self.wants("")), default=0.0)
+        silent_seconds = time.monotonic() - self._heard_at
+        if self.status != "live" or silent_seconds <= SILENT_SECONDS + longest:
+            return
+        self._close_events("device")
+        self.say("waiting_for_device", f"no audio from its agent for {silent_seconds:.0f} s")
 
     def end(self, bye: Bye) -> None:
         """A take is over: its agent says so."""
@@ -276,18 +265,26 @@ class LiveSource:
 
     def close(self, reason: EndReason) -> None:
         """Close what is open in the running takes; their last scores are made first."""
-        began = [take for take in self._takes.values() if take.began]
-        for take in began:
-            for listener in take.listeners:
-                self.step(listener)
-                self._tell(listener, take, listener.detector.end(self.name, reason))
+        self._close_events(reason)
+        for take in self._takes.values():
+            if take.shed_end is not None:  # and nothing was heard after it
+                gap = self._gap(take, take.shed_end - take.position, "lag")
+                take.position = take.shed_end
+                self.say(self.status, self.detail, gap, take)
+        began = next((take for take in self._takes.values() if take.began), None)
         if reason != "device":
             self._before = None
         elif began and self.hello is not None:
-            self._before = (began[0], self.hello.clock_id)
+            self._before = (began, self.hello.clock_id)
         self._takes = {}
 
-    def _publish_level(self, take: _Take, pcm: NDArray[np.int16]) -> None:
+    def _close_events(self, reason: EndReason) -> None:
+        for take in self._takes.values():
+            for listener in self._listening(take) if take.began else ():
+                self.step(listener)
+                self._tell(listener, take, listener.detector.end(self.name, reason))
+
+    def _publish_level(self, take: Take, pcm: NDArray[np.int16]) -> None:
         audio = pcm.astype(np.float64) / 32768
         rms, peak = float(np.sqrt(np.mean(audio**2))), float(np.abs(audio).max())
         self.publisher.send(
@@ -309,9 +306,9 @@ class LiveSource:
     def _on_our_clock(self) -> bool:
         return self.hello is not None and self.hello.clock_id == self.clock_id
 
-    def _age(self, delay: float, take: _Take) -> float:
-        """Seconds since audio was captured; of another host only what exceeds the least delay ever seen."""
-        return delay if self._on_our_clock() else delay - take.least_delay
+    def _age(self, delay: float, take: Take) -> float:
+        """Seconds since audio was captured; of another host only what exceeds the least delay seen lately."""
+        return delay if self._on_our_clock() else delay - take.least_delay()
 
     def lag_seconds(self) -> float | None:
         """Return the age of the newest audio that was scored; None before the first, or if it isn't live."""

@@ -7,7 +7,7 @@ taken what was sent. Nothing here ends because the daemon or a device does: both
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import signal
 import socket
 import time
@@ -166,7 +166,8 @@ class Agent:
             self._complain(str(answer) if isinstance(answer, MessageError) else f"refused: {answer.reason}")
             self._hello_at = time.monotonic() + REFUSED_SECONDS
             return
-        if isinstance(answer, Done) or answer.take != self._take or self._audio is None:
+        takes = {self._take, *(stream.want.block_take for stream in self._streams.values())}
+        if isinstance(answer, Done) or answer.take not in takes or self._audio is None:
             return  # to a hello that another one followed
         self._silent_since = None
         if isinstance(answer, Refuse):
@@ -188,7 +189,7 @@ class Agent:
             self._complain(f"no daemon answers at {self._link.endpoint}; goes on asking")
         if now < self._hello_at or self._outbox:
             return False
-        take = secrets.token_hex(6)
+        take = os.urandom(6).hex()
         hello = Hello(
             sources=(self._source,),
             take=take,

@@ -1,0 +1,57 @@
+"""A take as the daemon sees it: how far it was heard, what was shed of it, and when its samples were captured."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from streamd.blocks import Block
+from streamd.report import TakeClock
+
+DELAY_SECONDS = 60
+"""Audio in which the least delay is looked for: two hosts' clocks drift apart, and one may stand still for a while."""
+
+
+@dataclass(eq=False)
+class Take:
+    """One unbroken capture at one sample rate."""
+
+    name: str
+    sample_rate: int
+    position: int = 0
+    """The next sample that no model has heard of."""
+    shed_end: int | None = None
+    """Where the audio ends that was dropped as too old since the last block that was heard, if any was."""
+    began: bool = False
+    anchor: Block | None = None
+    """Header of the newest block that was heard: it dates samples."""
+    scored_sample: int | None = None
+    """The first sample after the newest one that was scored."""
+    delays: deque[tuple[int, float]] = field(default_factory=deque)
+    """(second of the take, least delay of its blocks), oldest first."""
+
+    def arrived(self, end_sample: int, delay: float) -> None:
+        """Note how long after its last sample a block arrived: our monotonic clock less the agent's, in seconds."""
+        second = end_sample // self.sample_rate
+        if self.delays and self.delays[-1][0] == second:
+            delay = min(delay, self.delays.pop()[1])
+        self.delays.append((second, delay))
+        while self.delays[0][0] < second - DELAY_SECONDS:
+            self.delays.popleft()
+
+    def least_delay(self) -> float:
+        """Return the smallest difference of the two clocks in the last minute of audio, in seconds."""
+        return min(delay for _, delay in self.delays)
+
+    def monotonic(self, sample: int) -> float:
+        """Time of a sample on the agent's monotonic clock."""
+        if self.anchor is None:
+            return 0.0
+        return self.anchor.monotonic + (sample - self.anchor.first_sample) / self.sample_rate
+
+    def clock(self) -> TakeClock:
+        """The wall clock of the take."""
+        if self.anchor is None:
+            return TakeClock(self.name, self.sample_rate, 0, time.time())
+        return TakeClock(self.name, self.sample_rate, self.anchor.first_sample, self.anchor.captured_at)
