@@ -42,6 +42,11 @@ class Output:
 
             self._console = Console(file=stream, highlight=False)
 
+    def say(self, *lines: str) -> None:
+        """Print lines for people, which JSON leaves out."""
+        for line in () if self._as_json else lines:
+            self._line(line)
+
     def message(self, message: Message | Gap, payload: bytes) -> None:
         """Print what a daemon published; payload is the message as it was on the wire."""
         if self._as_json:
