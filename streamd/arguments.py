@@ -216,7 +216,8 @@ def _channel(text: str) -> int | str:
 def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
-        if time.tzinfo is not None:
+        # Not at the very ends of the calendar: another zone, or the recording itself, would lead beyond them.
+        if time.tzinfo is not None and 1 < time.year < 9999:
             return time
     except ValueError:
         pass

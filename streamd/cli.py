@@ -184,10 +184,11 @@ def _check(args: Namespace) -> int:
     try:
         given = config.load(args.config)
         listeners = daemon.load_listeners(given)
-    except ConfigError as error:
+    except StreamdError as error:
         if not args.json:
             raise
-        _output(args).sheets([], {"file": str(args.config), "mistakes": error.mistakes})
+        mistakes = error.mistakes if isinstance(error, ConfigError) else [str(error)]
+        _output(args).sheets([], {"file": str(args.config), "mistakes": mistakes})
         return error.exit_code
     labels_on = [listener.detector.labels for listener in listeners]
     _output(args).sheets(check_sheets(given, labels_on), {"file": str(args.config), "mistakes": []})

@@ -37,7 +37,7 @@ def status_sheets(status: Status) -> list[Sheet]:
             str(source.n_lost),
             "" if source.lag_seconds is None else f"{source.lag_seconds:.2f} s",
             str(source.agent_restarts),
-            ", ".join(event.label for event in source.open_events),
+            _joined([event.label for event in source.open_events]),
         )
         for source in status.sources
     ]
@@ -106,7 +106,7 @@ def check_sheets(config: Config, labels_on: Sequence[Sequence[str]]) -> list[She
     """Return what a configuration without mistakes means; labels_on are those of each of its models."""
     sources = [(source.name, _hears(source.capture)) for source in config.sources]
     models = [
-        (str(use.file), ", ".join(use.sources), str(len(labels)), ", ".join(labels))
+        (str(use.file), ", ".join(use.sources), str(len(labels)), _joined(labels))
         for use, labels in zip(config.models, labels_on, strict=True)
     ]
     return [
@@ -128,6 +128,10 @@ def _hears(spec: Spec | None) -> str:
             return f"recording {spec.path}"
         case Command():
             return f"command {shlex.join(spec.arguments)}"
+
+
+def _joined(labels: Sequence[str]) -> str:
+    return "; ".join(labels)  # many a label has a comma itself
 
 
 def _duration(seconds: float) -> str:

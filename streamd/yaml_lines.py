@@ -290,8 +290,6 @@ def _unlike(node: Node, options: Sequence[shapes.Type], title: str) -> str:
     """Return "found …; expected …" for a node that is none of the options."""
     text = f"found {_found(node)}; expected {title or ' or '.join(_expected(option) for option in options)}"
     if isinstance(node, ScalarNode) and node.value:
-        words = [word for option in options if isinstance(option, shapes.LiteralType) for word in option.values]
-        text += did_you_mean(node.value, [str(word) for word in words])
         wants_text = any(isinstance(option, shapes.StrType) for option in options)
         if wants_text and node.style is None and node.tag in _NOT_TEXT:
             text += "; put it in quotes"

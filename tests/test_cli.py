@@ -185,9 +185,7 @@ def test_check_names_labels_that_a_model_lacks(tmp_path: Path, tiny: Path, capsy
     assert json.loads(capsys.readouterr().out) == {"file": str(bad), "mistakes": [mistake]}
 
 
-def test_check_tells_of_a_model_that_is_refused_in_json_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_tells_of_a_model_that_is_refused_in_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.onnx").write_text("not a model")
     bad = tmp_path / "streamd.yaml"
     bad.write_text("models: [{file: notes.onnx}]\n")
@@ -341,7 +339,7 @@ def test_the_default_model_of_replay_is_that_of_the_daemon() -> None:
 
 
 def test_without_a_daemon_status_says_where_it_looked(tmp_path: Path) -> None:
-    done = run("status", RUNTIME_DIRECTORY=str(tmp_path))
+    done = run("status", RUNTIME_DIRECTORY=str(tmp_path), TMPDIR=str(tmp_path))
     assert done.returncode == 69
     assert done.stderr.startswith(f"streamd: no daemon answers at ipc://{tmp_path}/control.sock")
     assert done.stderr.endswith("start one with `streamd run`\n")

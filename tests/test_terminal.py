@@ -236,12 +236,13 @@ def _status(open_events: list[Event]) -> Status:
 
 
 def test_status_tells_of_sources_models_endpoints_and_counters() -> None:
-    lines = [line for sheet in status_sheets(_status([ONSET])) for line in sheet_lines(sheet)]
+    alarm = msgspec.structs.replace(ONSET, label="Smoke detector, smoke alarm")
+    lines = [line for sheet in status_sheets(_status([ONSET, alarm])) for line in sheet_lines(sheet)]
     assert lines == [
         "# streamd 0.1.0 on pi, pid 42, up 1 h 2 min",
         "# sources",
         "source\tstatus\tdetail\theard\tsamples lost\tlag\trestarts\tsounding now",
-        "kitchen\tlive\thears USB\t1 min 30 s\t12\t0.25 s\t1\tDog",
+        "kitchen\tlive\thears USB\t1 min 30 s\t12\t0.25 s\t1\tDog; Smoke detector, smoke alarm",
         "# models",
         "model\truns on\tone run\tlabels on\tsources\tfile",
         "yamnet 1.0\tCPU\t2.0 ms\t2\tkitchen\t/m/yamnet.onnx",
