@@ -1,11 +1,12 @@
 """Where the sockets of a daemon lie: one private folder a user, held by one daemon at a time.
 
 The daemon takes the folder's lock, then binds `default_endpoints(folder)`. Clients ask `find`, which
-looks in the user's own folder and then in that of the system service.
+looks in the user's own folders and then in that of the system service.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket as sockets
@@ -114,8 +115,14 @@ def connect(socket: zmq.Socket[Any], endpoint: str) -> None:
 
 def places(word: Word) -> list[str]:
     """Return the endpoints where a daemon may be, the user's own first."""
-    folders = dict.fromkeys([runtime_folder(), SYSTEM_FOLDER])
-    return [default_endpoints(folder)[word] for folder in folders]
+    folders = [runtime_folder()]
+    temporary = _temporary_folder()
+    # What cron or sudo starts has no session: its daemon is there, whatever ours would take.
+    if temporary.exists():
+        with contextlib.suppress(EndpointError):
+            _refuse_if_shared(temporary)
+            folders.append(temporary)
+    return [default_endpoints(folder)[word] for folder in dict.fromkeys([*folders, SYSTEM_FOLDER])]
 
 
 def find(word: Word) -> str:

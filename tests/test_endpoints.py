@@ -118,6 +118,22 @@ def test_the_users_own_daemon_is_found_before_the_systems(folder: Path, context:
         publisher.close()
 
 
+def test_a_daemon_that_was_started_outside_of_a_session_is_found_from_within_one(
+    folder: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as as_cron:
+        as_cron.delenv("XDG_RUNTIME_DIR")
+        theirs = runtime_folder()
+        endpoint = default_endpoints(theirs)["events"]
+    theirs.mkdir(mode=0o700)
+    publisher = a_publisher(context, endpoint)
+    assert find("events") == endpoint
+    theirs.chmod(0o755)  # anybody's, as far as we can tell
+    with pytest.raises(EndpointError):
+        find("events")
+    publisher.close()
+
+
 def test_a_socket_that_a_killed_daemon_left_is_not_found(folder: Path) -> None:
     path = Path(places("events")[0].removeprefix("ipc://"))
     path.parent.mkdir(parents=True)
