@@ -13,7 +13,7 @@ The agent holds a ZeroMQ DEALER, the daemon a ROUTER. A message is one JSON fram
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -28,6 +28,10 @@ FORMAT = 1
 MAX_BLOCK_BYTES = 8 << 20
 """A larger PCM frame is refused."""
 
+MAX_TEXT = 1000
+"""Characters of a text; a name that is longer is refused, what is for people is cut off there."""
+
+_Name = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 _MAX_SAMPLE = 2**53  # exact in a float, and far from the end of an int64
 _MAX_SECONDS = 1e11  # about the year 5000: beyond it, times can't be written
 
@@ -41,10 +45,10 @@ class Hello(_Kind, frozen=True, kw_only=True, tag="hello"):
 
     sources: tuple[str, ...]
     """Names of the sources; more than one share a take and lie side by side in the PCM."""
-    take: str
+    take: _Name
     """Fresh for every hello that begins a new capture."""
-    host: str
-    clock_id: str
+    host: _Name
+    clock_id: _Name
     """The same for all processes that share one monotonic clock (the boot id, where there is one)."""
     device: str
     """What is captured, in words: a microphone's name, a file, a command."""
@@ -96,7 +100,7 @@ class Bye(_Kind, frozen=True, kw_only=True, tag="bye"):
     """The last message of a take."""
 
     sources: tuple[str, ...]
-    take: str
+    take: _Name
     reason: Literal["end", "device", "shutdown"]
     """end: the recording or command is over; device: it went away; shutdown: the agent was stopped."""
     detail: str
@@ -106,7 +110,7 @@ class Block(_Kind, frozen=True, kw_only=True, tag="block"):
     """Header of a block. The PCM frame holds int16 little-endian, shape (n_samples, n_sources)."""
 
     sources: tuple[str, ...]
-    take: str
+    take: _Name
     """block_take of the want."""
     first_sample: int
     """Position of the first sample in the take at sample_rate; lost samples count."""
@@ -161,6 +165,14 @@ def decode_answer(frames: list[bytes]) -> Answered:
         raise MessageError(f"answer that an agent does not understand: {error}") from error
 
 
+def _for_people(message: Hello | Waiting | Bye) -> Hello | Waiting | Bye:
+    """Make one short line of the text that people will read, without what a terminal would obey."""
+    field = "device" if isinstance(message, Hello) else "detail"
+    text = getattr(message, field)
+    plain = "".join(each if each.isprintable() else " " for each in text[:MAX_TEXT])
+    return message if plain == text else msgspec.structs.replace(message, **{field: plain})
+
+
 def decode_said(frames: list[bytes]) -> tuple[Said, Pcm | None]:
     """Return what an agent said, and for a block its PCM, shape (n_samples, n_sources).
 
@@ -180,7 +192,7 @@ def decode_said(frames: list[bytes]) -> tuple[Said, Pcm | None]:
         if not SOURCE_NAME.fullmatch(name):
             raise MessageError(f"source name {name[:80]!r}; expected lower-case letters, digits and -, at most 63")
     if not isinstance(message, Block):
-        return message, None
+        return _for_people(message), None
     if len(frames) != 2 or not 0 < len(frames[1]) <= MAX_BLOCK_BYTES:
         raise MessageError(f"block of {len(frames)} frames or with no PCM; expected a header and PCM up to 8 MiB")
     if len(frames[1]) % (2 * len(message.sources)):

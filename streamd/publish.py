@@ -41,6 +41,9 @@ LINGER_MS = 500
 MAX_SUBSCRIPTION_BYTES = 4096
 """What a subscriber may send at once; a longer message ends its connection."""
 
+MAX_AT_ONCE = 64
+"""Subscriptions taken in before the daemon's loop goes on: nobody's may hold up the audio."""
+
 _HANDSHAKE_MS = 5000
 _ON_DEMAND = (b"score/", b"level/")
 
@@ -149,9 +152,11 @@ class Publisher:
         return bool(self._on_demand) and f"level/{source}/".encode().startswith(self._on_demand)
 
     def on_readable(self) -> None:
-        """Take in who subscribed and who left, and greet the new ones with the last states and heartbeats."""
+        """Take in who subscribed and who left, at most MAX_AT_ONCE; greet the new with last states and heartbeats."""
         fresh: set[bytes] = set()
-        while self.socket.poll(0):
+        for _ in range(MAX_AT_ONCE):
+            if not self.socket.poll(0):
+                break
             for frame in self.socket.recv_multipart(zmq.NOBLOCK):
                 kind, prefix = frame[:1], frame[1:]
                 if kind == b"\x01":

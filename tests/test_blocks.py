@@ -20,20 +20,22 @@ rates = st.integers(1, 768_000)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 seconds = st.floats(0, 1e11)
 names = st.lists(st.from_regex(SOURCE_NAME, fullmatch=True), min_size=1, max_size=3, unique=True).map(tuple)
+texts = st.text(max_size=blocks.MAX_TEXT)
+lines = st.text(max_size=blocks.MAX_TEXT).filter(str.isprintable)
 any_hello = st.builds(
     Hello,
     sources=names,
-    take=st.text(),
-    host=st.text(),
-    clock_id=st.text(),
-    device=st.text(),
+    take=texts,
+    host=texts,
+    clock_id=texts,
+    device=lines,
     native_rate=rates,
     live=st.booleans(),
 )
 any_block = st.builds(
     Block,
     sources=names,
-    take=st.text(),
+    take=texts,
     first_sample=positions,
     sample_rate=rates,
     captured_at=seconds,
@@ -43,10 +45,8 @@ any_block = st.builds(
 )
 any_said: st.SearchStrategy[Said] = st.one_of(
     any_hello,
-    st.builds(Waiting, sources=names, detail=st.text()),
-    st.builds(
-        Bye, sources=names, take=st.text(), reason=st.sampled_from(["end", "device", "shutdown"]), detail=st.text()
-    ),
+    st.builds(Waiting, sources=names, detail=lines),
+    st.builds(Bye, sources=names, take=texts, reason=st.sampled_from(["end", "device", "shutdown"]), detail=lines),
 )
 any_answer: st.SearchStrategy[Answered] = st.one_of(
     st.builds(Want, take=st.text(), block_take=st.text(), sample_rate=rates, n_samples=st.integers(1, 2**31)),
@@ -62,6 +62,7 @@ HELLO = Hello(
     native_rate=48_000,
     live=True,
 )
+BYE = Bye(sources=("kitchen",), take="9c01", reason="device", detail="it is gone")
 BLOCK = Block(
     sources=("kitchen", "porch"),
     take="9c01-16000",
@@ -81,6 +82,21 @@ def changed(message: Said, **fields: Any) -> bytes:
 @given(any_said)
 def test_decoding_undoes_encoding(message: Said) -> None:
     assert blocks.decode_said([blocks.encode(message)]) == (message, None)
+
+
+def test_text_for_people_is_made_one_short_line_that_no_terminal_obeys() -> None:
+    for message in (changed(HELLO, device="USB\n\x1b[2J\u202e" + 9999 * "e"), changed(BYE, detail="\r\x07gone")):
+        said, _ = blocks.decode_said([message])
+        text = said.device if isinstance(said, Hello) else said.detail if isinstance(said, Bye) else ""
+        assert text.isprintable()
+        assert text.startswith(("USB  [2J eee", "  gone"))
+        assert len(text) <= blocks.MAX_TEXT
+
+
+@pytest.mark.parametrize("field", ["take", "host", "clock_id"])
+def test_a_name_too_long_to_be_one_is_refused(field: str) -> None:
+    with pytest.raises(MessageError, match=field):
+        blocks.decode_said([changed(HELLO, **{field: (blocks.MAX_TEXT + 1) * "x"})])
 
 
 @given(any_answer)

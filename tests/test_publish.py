@@ -11,9 +11,9 @@ import zmq
 from streamd.counters import Counters
 from streamd.errors import EndpointError
 from streamd.events import Event, Heartbeat, State
-from streamd.publish import MAX_SUBSCRIPTION_BYTES, QUEUE_MESSAGES, Publisher
+from streamd.publish import MAX_AT_ONCE, MAX_SUBSCRIPTION_BYTES, QUEUE_MESSAGES, Publisher
 from tests import samples
-from tests.sockets import Context, Ear, a_context, a_publisher, let_work, short_folder
+from tests.sockets import PATIENCE_MS, Context, Ear, a_context, a_publisher, let_work, short_folder
 
 doormen = itertools.count()
 
@@ -226,6 +226,19 @@ def test_strangers_who_send_garbage_disturb_nobody(context: Context) -> None:
     assert ear.hear() == bark
     rude.close(linger=0)
     publisher.close()
+
+
+def test_who_subscribes_without_end_holds_up_nobody(context: Context, publisher: Publisher) -> None:
+    stranger = context.socket(zmq.XSUB)
+    stranger.connect(where(publisher))
+    n_subscriptions = 3 * MAX_AT_ONCE
+    for n in range(n_subscriptions):
+        stranger.send(b"\x01score/%d/" % n)
+    while (n_before := len(publisher._subscribed)) < n_subscriptions:
+        assert publisher.socket.poll(PATIENCE_MS)
+        publisher.on_readable()
+        assert len(publisher._subscribed) - n_before <= MAX_AT_ONCE
+    stranger.close(linger=0)
 
 
 def test_the_last_messages_leave_before_the_end(context: Context) -> None:
