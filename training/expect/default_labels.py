@@ -171,7 +171,7 @@ def choose(model: Model, cache: Path) -> Choice:
 
     Args:
         model: YAMNet; its own decisions don't matter.
-        cache: folder for the audio and its posteriors; filled on the first call (1 GB, some minutes).
+        cache: folder for the audio and its posteriors; filled on the first call.
 
     Raises:
         ValueError: on the checking half the default labels give more than MAX_PER_HOUR_IN_ALL.
