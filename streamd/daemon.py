@@ -84,6 +84,7 @@ class Daemon:
         self._intake = Intake(context, self._listen_at["audio"], self._counters)
         stack.callback(self._intake.close)
 
+        self._sources: dict[str, LiveSource] = {}
         # Agents start while the models load: on two cores the one costs no time beside the other.
         self._supervisor = Supervisor(self._on_death)
         stack.callback(self._supervisor.stop, STOP_SECONDS)
@@ -159,7 +160,8 @@ class Daemon:
             self._sources[hop.source].heard(listener, hop)
 
     def _on_death(self, name: str, how: str) -> None:
-        self._sources[name].died(how)
+        if name in self._sources:  # not while the models load: then it has yet to be heard of
+            self._sources[name].died(how)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGCHLD:

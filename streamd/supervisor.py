@@ -33,7 +33,7 @@ class Supervisor:
     """Keeps one process for each name alive. It never blocks but in `stop`."""
 
     def __init__(self, on_death: Callable[[str, str], None]) -> None:
-        """on_death(name, how it ended, in words) is called for every child that ended by itself with an error."""
+        """on_death(name, how, in words) is called for a child that ended with an error or that can't be started."""
         self._children: dict[str, _Child] = {}
         self._on_death = on_death
 
@@ -60,15 +60,16 @@ class Supervisor:
             _close_input(child.process)
             _kill_group(child.process.pid)  # what a dead agent leaves, such as its command
             child.process = None
-            if code == 0:
-                continue
-            how = f"ended with code {code}" if code > 0 else f"was killed by {signal.Signals(-code).name}"
-            if time.monotonic() - child.started >= HEALTHY_SECONDS:
-                child.pause = FIRST_PAUSE_SECONDS
-            child.restart_at = time.monotonic() + child.pause
-            log.warning("%s: agent %s; started again in %.1f s", child.name, how, child.pause)
-            child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
-            self._on_death(child.name, how)
+            if code != 0:
+                self._start_later(child, f"ended with code {code}" if code > 0 else f"was killed by {_signal(-code)}")
+
+    def _start_later(self, child: _Child, how: str) -> None:
+        if time.monotonic() - child.started >= HEALTHY_SECONDS:
+            child.pause = FIRST_PAUSE_SECONDS
+        child.restart_at = time.monotonic() + child.pause
+        log.warning("%s: agent %s; started again in %.1f s", child.name, how, child.pause)
+        child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
+        self._on_death(child.name, how)
 
     def restart_due(self) -> float | None:
         """Start children whose pause is over; return the monotonic time of the next, or None."""
@@ -102,14 +103,24 @@ class Supervisor:
     def _spawn(self, child: _Child) -> None:
         child.restart_at = None
         child.started = time.monotonic()
-        # A session of its own: Ctrl-C is the daemon's. The pipe on its input ends when the daemon does.
-        child.process = subprocess.Popen(child.command, stdin=subprocess.PIPE, start_new_session=True)
+        try:
+            # A session of its own: Ctrl-C is the daemon's. The pipe on its input ends when the daemon does.
+            child.process = subprocess.Popen(child.command, stdin=subprocess.PIPE, start_new_session=True)
+        except OSError as error:  # no memory, no process, or its program is being upgraded
+            self._start_later(child, f"can't be started ({error.strerror})")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no name
+        return f"signal {number}"
 
 
 def _kill_group(pid: int) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # nobody is left, or nobody of ours (sudo)
         return
 
 

@@ -61,6 +61,19 @@ def test_a_killed_child_comes_back_and_its_death_is_told(
     assert children.pid("kitchen") not in (None, first)
 
 
+def test_a_child_that_cannot_be_started_is_tried_again(
+    children: Supervisor, deaths: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    children.start("kitchen", [str(program)])
+    assert deaths == [("kitchen", "can't be started (No such file or directory)")]
+    assert children.pid("kitchen") is None
+    program.write_text("#!/bin/sh\nread nothing\n")
+    program.chmod(0o755)
+    until(lambda: (children.restart_due(), children.pid("kitchen") is not None)[1])
+    assert children.n_restarts("kitchen") == 1
+
+
 def test_pauses_double_while_a_child_keeps_dying(children: Supervisor, deaths: list[tuple[str, str]]) -> None:
     children.start("porch", [sys.executable, "-c", "raise SystemExit(7)"])
     pauses = []

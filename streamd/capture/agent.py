@@ -48,12 +48,15 @@ IDLE_READ_SECONDS = 0.05
 SHORTEST_READ_SECONDS = 0.01
 LAST_WORD_SECONDS = 0.2
 """On SIGTERM: how long what waits may take to leave, and again to arrive."""
+STOPPED = 143
+"""Exit code of a child that was asked to end (what a shell says of SIGTERM): its daemon, if that is still there and
+did not ask, starts it again."""
 HANG_SECONDS = 15.0
 """PortAudio may never return from a call. A process that turns no loop for this long is ended by SIGALRM."""
 
 
 def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None) -> int:
-    """Capture until the recording is over, or SIGTERM or SIGINT; return the exit code.
+    """Capture until the recording is over, or SIGTERM or SIGINT; return the exit code: 0, or STOPPED of a child.
 
     Args:
         source: name of the source.
@@ -68,19 +71,22 @@ def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None) 
         RecordingError: the recording can't be read, or not to its end.
     """
     if child_of is not None:
-        parent.die_with(child_of)
+        # Not SIGKILL: a program that a command has started in its turn would outlive us.
+        parent.die_with(child_of, signal.SIGTERM)
     if not SOURCE_NAME.fullmatch(source):
         raise UsageError(f"source name {source[:80]!r}; expected lower-case letters, digits and -, at most 63")
     stopping = _stop_on_signals(watch_stdin=child_of is not None)
     link = Link(endpoint)
     agent = Agent(source, spec, link, stopping)
     try:
-        agent.work()
+        is_over = agent.work()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         agent.close()
         link.close(round(LAST_WORD_SECONDS * 1000))
-    return 0
+        if child_of is not None:
+            parent.end_group_without(child_of)
+    return 0 if is_over or child_of is None else STOPPED
 
 
 class Agent:
@@ -108,15 +114,15 @@ class Agent:
         self._streams: dict[int, BlockStream] = {}
         self._outbox = Outbox(live=not (isinstance(spec, Recording) and spec.fast))
 
-    def work(self) -> None:
-        """Work until the audio is over, or a signal ends it; errors as `run`."""
+    def work(self) -> bool:
+        """Work until the audio is over, which is True, or a signal ends it; errors as `run`."""
         while not self._stopping():
             signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
             try:
                 self._turn()
             except EndOfAudio:
                 self._hand_over_all(self._end("end", "the recording is over"))
-                return
+                return True
             except RecordingError as error:
                 self._hand_over_all(self._end("device", str(error)))
                 self._link.wait(LAST_WORD_SECONDS, to_send=True)  # it may not yet be connected
@@ -124,6 +130,7 @@ class Agent:
                 self._say_waiting()
                 raise
         self._end("shutdown", "the agent was stopped")
+        return False
 
     def close(self) -> None:
         """Let go of the input."""

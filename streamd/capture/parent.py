@@ -16,13 +16,13 @@ _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
-def die_with(parent: int) -> None:
-    """Have this process killed when its parent dies (prctl(2), Linux; elsewhere `is_gone` must be asked).
+def die_with(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Have this process sent a signal when its parent dies (prctl(2), Linux; elsewhere `is_gone` must be asked).
 
     Does not return if the parent is dead already.
     """
     if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 
@@ -31,6 +31,12 @@ def die_with_me() -> Callable[[], None]:
     """Return what a child calls before it becomes another program, to die with this process."""
     me = os.getpid()
     return lambda: die_with(me)
+
+
+def end_group_without(parent: int) -> None:
+    """Kill all that this process has started, itself included, if its parent is dead: nobody else would."""
+    if os.getppid() != parent and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
 
 
 def is_gone() -> bool:

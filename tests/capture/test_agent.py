@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from streamd.blocks import Block, Bye, Hello, Waiting
+from streamd.capture.agent import STOPPED
 from streamd.capture.recording import read_recording
 from streamd.capture.specs import Command, Recording
 from tests.agents import AudioSocket, ended, running_agent
@@ -190,7 +191,7 @@ def test_sigterm_says_bye_and_ends_at_once(recording: Path) -> None:
                 time.sleep(1)
             began = time.monotonic()
             agent.send_signal(signal.SIGTERM)
-            assert agent.wait(5) == 0
+            assert agent.wait(5) == STOPPED
             assert time.monotonic() - began < 1
             if spec != Command(arguments=("sleep", "60")):
                 assert daemon.expect_after_others(Bye).reason == "shutdown"
@@ -203,7 +204,7 @@ def test_a_daemon_that_closes_the_pipe_ends_its_agent(recording: Path) -> None:
         assert agent.stdin is not None
         agent.stdin.close()
         agent.stdin = None
-        assert agent.wait(3) == 0
+        assert agent.wait(3) == STOPPED
 
 
 def test_a_recording_that_is_none_ends_the_agent_with_one_line(tmp_path: Path) -> None:

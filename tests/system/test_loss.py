@@ -49,6 +49,34 @@ sources:
     assert barn.n_lost == 0
 
 
+def test_an_agent_that_somebody_ended_is_started_again(crows: Path) -> None:
+    config = f"sources: {{yard: {{recording: {crows}, repeat: true}}}}"
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        collect(subscriber, has_status("live"))
+        daemon.agent("yard").terminate()
+        collect(subscriber, has_status("stopped"))
+        back = collect(subscriber, has_status("live"))[-1]
+    assert isinstance(back, State)
+    assert back.gap is not None
+    assert back.gap.reason == "agent"
+
+
+def test_a_frozen_agent_has_its_events_closed_and_its_source_says_so(crows: Path) -> None:
+    config = f"sources: {{yard: {{recording: {crows}, repeat: true}}}}"
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        heard = collect(subscriber, lambda message: isinstance(message, Event))
+        agent = daemon.agent("yard")
+        agent.suspend()
+        told = heard + collect(subscriber, has_status("waiting_for_device"))
+        agent.resume()
+        told += collect(subscriber, has_status("live"))
+    onset, offset = events(told)[-2:]
+    assert (onset.phase, offset.phase, offset.event_id) == ("onset", "offset", onset.event_id)
+    silent = next(m for m in told if isinstance(m, State) and m.status == "waiting_for_device")
+    assert "no audio from its agent" in silent.detail
+    assert list(silent.open_events) == []
+
+
 def test_a_frozen_daemon_scores_the_newest_audio_with_one_gap_a_source(crows: Path) -> None:
     config = f"""
 sources:

@@ -111,12 +111,14 @@ def test_kill_9_of_the_daemon_leaves_no_process_behind(tmp_path: Path, crows: Pa
 sources:
   yard: {{recording: {crows}, repeat: true}}
   porch: {{command: [sh, -c, "cat /dev/zero | head -c 100000000; sleep 60"], sample_rate: 16000}}
+  attic: {{command: [sh, -c, "sleep 600; true"], sample_rate: 16000}}
 """
     with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
         collect(subscriber, has_status("live", "porch"))
         daemon.agent("yard")
+        wait_for(lambda: ["sleep", "600"] in [child.cmdline() for child in daemon.process.children(True)] or None)
         children = daemon.process.children(recursive=True)
-        assert len(children) >= 3
+        assert len(children) >= 6
         daemon.process.kill()
         daemon.process.wait(10)
         _, alive = psutil.wait_procs(children, timeout=5)
