@@ -40,7 +40,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         UsageError: a command line that can't be obeyed.
         SystemExit: --help or --version was printed.
     """
-    return _parser().parse_args(arguments)
+    args, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}; see `streamd {args.command} --help`")
+    return args
 
 
 def _parser() -> _Parser:

@@ -110,7 +110,7 @@ def test_a_command_loads_only_what_it_needs(program: str, unwanted: str) -> None
 WRONG_USAGE = {
     "": "the following arguments are required: COMMAND; see `streamd --help`",
     "lsten": "argument COMMAND: invalid choice: 'lsten'",
-    "run --fast": "unrecognized arguments: --fast; see `streamd --help`",
+    "run --fast": "unrecognized arguments: --fast; see `streamd run --help`",
     "replay": "the following arguments are required: FILE; see `streamd replay --help`",
     "replay --pad long a.wav": "argument --pad: found 'long'; expected a number from 0 to 3600",
     "replay --pad nan a.wav": "argument --pad: found 'nan'; expected a number from 0 to 3600",
