@@ -96,6 +96,8 @@ def check_length(endpoint: str) -> None:
 def bind(socket: zmq.Socket[Any], endpoint: str) -> None:
     """Bind a socket; raises EndpointError with the endpoint and the reason if that can't be done."""
     check_length(endpoint)
+    if endpoint.startswith("ipc://") and _why_silent(endpoint) is None:  # ZeroMQ would take it from its owner
+        raise EndpointError(f"{endpoint}: another process listens there; stop it, or choose another endpoint")
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:

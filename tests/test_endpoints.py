@@ -184,3 +184,11 @@ def test_a_lock_that_says_nothing_is_held_by_another_daemon(folder: Path, conten
         lock.path.write_bytes(content)
         with pytest.raises(EndpointError, match="is held by another daemon: stop that one"):
             Lock(folder, "y.yaml")
+
+
+def test_a_socket_that_somebody_listens_at_is_not_taken_over(folder: Path, context: Context) -> None:
+    endpoint = f"ipc://{folder}/events"
+    first = a_publisher(context, endpoint)
+    with pytest.raises(EndpointError, match="another process listens there"):
+        a_publisher(context, endpoint)
+    first.close()
