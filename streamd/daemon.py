@@ -28,7 +28,7 @@ from streamd.control import ControlServer
 from streamd.counters import Counters
 from streamd.decision import DecisionSpec
 from streamd.detector import Detector
-from streamd.errors import ConfigError
+from streamd.errors import ConfigError, ModelError
 from streamd.intake import Intake
 from streamd.manifest import Manifest
 from streamd.model import Model
@@ -48,12 +48,14 @@ def run(config: Config) -> int:
     """Run the daemon until SIGTERM or SIGINT; return the exit code.
 
     Raises:
-        StreamdError: it can't start: one line says why.
+        StreamdError: it can't start, or a model failed: one line says why.
     """
     with ExitStack() as stack:
         daemon = Daemon(config, stack)
-        daemon.loop()
-        daemon.stop()
+        try:
+            daemon.loop()
+        finally:
+            daemon.stop()
     return 0
 
 
@@ -85,6 +87,7 @@ class Daemon:
         stack.callback(self._intake.close)
 
         self._sources: dict[str, LiveSource] = {}
+        self._failed: set[Listener] = set()
         # Agents start while the models load: on two cores the one costs no time beside the other.
         self._supervisor = Supervisor(self._on_death)
         stack.callback(self._supervisor.stop, STOP_SECONDS)
@@ -156,7 +159,14 @@ class Daemon:
             self._step(listener)
 
     def _step(self, listener: Listener) -> None:
-        for hop in listener.detector.step():
+        if listener in self._failed:
+            return
+        try:
+            hops = listener.detector.step()
+        except ModelError:
+            self._failed.add(listener)  # we stop now; what is open is still closed
+            raise
+        for hop in hops:
             self._sources[hop.source].heard(listener, hop)
 
     def _on_death(self, name: str, how: str) -> None:

@@ -10,15 +10,18 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import onnx
 import psutil
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from streamd.capture.clock import clock_id
 from streamd.events import Event, State, at
 from streamd.model import Model
 from streamd.replay import replay
 from streamd.shipped import model_file
-from tests import sounds
+from tests import sounds, tiny_models
 from tests.running import a_daemon, brief, collect, events, has_status, wait_for
 
 SAME = ("label", "phase", "score", "peak", "onset_sample", "offset_sample", "onset_seconds", "offset_seconds")
@@ -88,6 +91,38 @@ def test_sigterm_closes_open_events_says_goodbye_and_leaves_nothing(tmp_path: Pa
     assert isinstance(last, State)
     assert list(last.open_events) == []
     assert not any(child.is_running() for child in children)
+
+
+def fails_on_all_tones(network: onnx.ModelProto) -> None:
+    """Make a graph look beyond the end of a table as soon as it hears all its tones at once."""
+    steps = [
+        helper.make_node("ReduceMin", ["posterior"], ["least"], keepdims=0),
+        helper.make_node("Mul", ["least", "three"], ["thirds"]),
+        helper.make_node("Cast", ["thirds"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "place"], ["nothing"]),
+        helper.make_node("Add", ["raw", "nothing"], ["posterior"]),
+    ]
+    last = network.graph.node[-1]
+    last.output[0] = steps[0].input[0] = "raw"
+    network.graph.node.extend(steps)
+    for name, values in (("three", np.array(3, np.float32)), ("table", np.zeros(2, np.float32))):
+        network.graph.initializer.append(numpy_helper.from_array(values, name))
+
+
+def test_a_model_that_fails_ends_the_daemon_with_one_line_and_no_event_is_left_open(tmp_path: Path) -> None:
+    model = tiny_models.build(tmp_path, "window", "log_mel", rewrite=fails_on_all_tones)
+    rate = tiny_models.SAMPLE_RATE
+    alone = tiny_models.tone(rate, "Low tone", 0.3)
+    audio = np.concatenate([alone, sum(tiny_models.tone(rate, label, 0.3) for label in tiny_models.TONES)])
+    recording = sounds.save(tmp_path / "tones.wav", audio.astype(np.float32), rate)
+    config = f"sources: {{hall: {{recording: {recording}}}}}\nmodels: [{{file: {model}}}]"
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        told = events(collect(subscriber, has_status("stopped")))
+        assert daemon.process.wait(10) == 65
+        *_, line = daemon.log().splitlines()
+        assert "onnxruntime can't run" in line
+        assert "Traceback" not in daemon.log()
+    assert [(event.phase, event.end_reason) for event in told] == [("onset", None), ("offset", "shutdown")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
