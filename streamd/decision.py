@@ -49,10 +49,11 @@ class DecisionSpec(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not 1 <= self.n_confirm <= 10_000:
             raise ValueError(f"n_confirm is {self.n_confirm}; expected a whole number from 1 to 10000")
-        for name in ("smoothing_seconds", "min_silence_seconds", "refractory_seconds"):
+        # Posteriors are kept for as long as they are smoothed: a model file must not ask for a machine's memory.
+        for name, most in (("smoothing_seconds", 60), ("min_silence_seconds", 3600), ("refractory_seconds", 86_400)):
             value = getattr(self, name)
-            if not 0 <= value <= 86_400:
-                raise ValueError(f"{name} is {value}; expected seconds from 0 to 86400")
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} is {value}; expected seconds from 0 to {most}")
 
 
 @dataclass(frozen=True, slots=True)

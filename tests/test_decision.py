@@ -233,6 +233,7 @@ def test_seconds_become_hops_by_rounding_up_and_exact_multiples_stay(millisecond
         ({"offset_threshold": 0.6}, "offset_threshold"),
         ({"n_confirm": 0}, "n_confirm"),
         ({"smoothing_seconds": -0.1}, "smoothing_seconds"),
+        ({"smoothing_seconds": 61.0}, "smoothing_seconds"),
         ({"min_silence_seconds": float("inf")}, "min_silence_seconds"),
         ({"refractory_seconds": float("nan")}, "refractory_seconds"),
     ],
