@@ -7,15 +7,19 @@ and events come over ZeroMQ. `demo.tsv` beside the recording says what sounds wh
 from __future__ import annotations
 
 import csv
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from streamd import shipped
 from streamd.capture import parent
@@ -29,6 +33,7 @@ SLACK_SECONDS = 1.5
 PATIENCE_SECONDS = 15.0
 """A daemon that says nothing for this long, not even a heartbeat, is stuck."""
 STOP_SECONDS = 5.0
+_TICK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,26 @@ def run(*, json: bool = False) -> int:
     """
     listed = sounds()
     output = Output(sys.stdout, as_json=json)
-
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up after us in that case, too
     seconds = max(sound.offset_seconds for sound in listed)
     output.say(
         f"A daemon starts, and hears a recording in real time: {len(listed)} sounds in a quiet room, {seconds:.0f} s.",
-        "This is what a subscriber is told. Ctrl-C ends it.",
+        "But for the lines 'playing', this is what a subscriber is told: of a sound when it begins, and again when",
+        "it has been silent for some seconds. Ctrl-C ends it.",
         "",
     )
     onsets = []
-    with tempfile.TemporaryDirectory(prefix="streamd-demo-") as folder:
+    to_play = list(listed)
+    began = math.inf
+    with tempfile.TemporaryDirectory(prefix="streamd-demo-") as folder, closing(_hear(Path(folder))) as told:
         try:
-            for message, payload in _hear(Path(folder)):
-                output.message(message, payload)
+            for message, payload in told:
+                if isinstance(message, State) and message.status == "live":
+                    began = min(began, time.monotonic())
+                while to_play and time.monotonic() - began >= to_play[0].onset_seconds:
+                    output.say(f"playing: {to_play.pop(0).sound}")
+                if message is not None:
+                    output.message(message, payload)
                 if isinstance(message, Event) and message.phase == "onset":
                     onsets.append(message)
         except KeyboardInterrupt:
@@ -88,17 +101,17 @@ def run(*, json: bool = False) -> int:
     return code
 
 
-def _hear(folder: Path) -> Iterator[tuple[Event | State | Gap, bytes]]:
-    """Yield what a daemon tells of the recording until it is over."""
+def _hear(folder: Path) -> Generator[tuple[Event | State | Gap | None, bytes], None, None]:
+    """Yield what a daemon tells of the recording until it is over; None now and then while it says nothing."""
     with _a_daemon(folder) as daemon, Subscription(f"ipc://{folder}/events.sock", also=["heartbeat"]) as subscription:
         waited = 0.0
         while True:
-            message = subscription.poll(1.0)
-            waited = 0.0 if message is not None else waited + 1.0
+            message = subscription.poll(_TICK_SECONDS)
+            waited = 0.0 if message is not None else waited + _TICK_SECONDS
             if daemon.poll() is not None or waited >= PATIENCE_SECONDS:
                 said = (folder / "log").read_text(encoding="utf-8", errors="replace").strip()
                 raise EndpointError(f"the daemon of the demo is gone or silent; it said: {said or 'nothing'}")
-            if isinstance(message, Event | State | Gap):
+            if message is None or isinstance(message, Event | State | Gap):
                 yield message, subscription.payload
             if isinstance(message, State) and message.status == "ended":
                 return
@@ -108,7 +121,8 @@ def _hear(folder: Path) -> Iterator[tuple[Event | State | Gap, bytes]]:
 def _a_daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a daemon that has a folder to itself and plays the recording; it never outlives us."""
     config = folder / "streamd.yaml"
-    config.write_text(f"sources: {{demo: {{recording: {str(shipped.demo_file('demo.flac'))!r}}}}}\n", encoding="utf-8")
+    # JSON is YAML too, whatever characters a path has.
+    config.write_bytes(msgspec.json.encode({"sources": {"demo": {"recording": str(shipped.demo_file("demo.flac"))}}}))
     with (folder / "log").open("wb") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "streamd", "run", "-c", config],
