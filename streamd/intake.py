@@ -48,10 +48,9 @@ class Intake:
     def take_in(self, sources: Mapping[str, LiveSource]) -> None:
         """Take in what waits, at most MAX_MESSAGES, and hand it to the sources it is about."""
         for _ in range(MAX_MESSAGES):
-            try:
-                sender, *frames = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            if not int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 return
+            sender, *frames = self.socket.recv_multipart(zmq.NOBLOCK)
             try:
                 message, pcm = blocks.decode_said(frames)
             except MessageError as error:
