@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -59,6 +61,23 @@ def test_an_agent_that_somebody_ended_is_started_again(crows: Path) -> None:
     assert isinstance(back, State)
     assert back.gap is not None
     assert back.gap.reason == "agent"
+
+
+def test_an_agent_is_heard_again_once_another_of_its_name_has_left(crows: Path) -> None:
+    config = f"sources: {{yard: {{recording: {crows}, repeat: true}}}}"
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        first = collect(subscriber, has_status("live"))[-1]
+        audio_at = f"ipc://{daemon.folder}/audio.sock"
+        capture = ["capture", "yard", "--recording", str(crows), "--fast", "--endpoint", audio_at]
+        subprocess.run([sys.executable, "-m", "streamd", *capture], check=True, timeout=30)
+        collect(subscriber, has_status("ended"))
+        again = collect(subscriber, has_status("live"))[-1]
+        collect(subscriber, lambda message: isinstance(message, Event))
+        counted = daemon.status().counters
+    assert isinstance(first, State)
+    assert isinstance(again, State)
+    assert again.take != first.take
+    assert counted["blocks.wrong_take"] > 0
 
 
 def test_a_frozen_agent_has_its_events_closed_and_its_source_says_so(crows: Path) -> None:
