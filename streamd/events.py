@@ -93,8 +93,8 @@ class AudioGap(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     reason: Literal["agent_queue", "microphone", "lag", "transport", "agent"]
     """agent_queue: the daemon did not fetch it in time and the agent dropped it; microphone: the
-    sound system overran; lag: the daemon was behind by more than max_lag_seconds and skipped to
-    the newest audio; transport: blocks vanished on their way; agent: the agent died or lost its
+    sound system overran; lag: the daemon was behind by more than max_lag_seconds and skipped
+    ahead; transport: blocks vanished on their way; agent: the agent died or lost its
     device, and the samples are those between the end of its take and the beginning of the next."""
 
 

@@ -412,7 +412,7 @@ def test_latency_is_told_only_where_both_ends_have_one_clock(model: Model) -> No
         if clock_id == HERE:
             assert onset.latency_seconds is not None
             # The sound is decided on before the block ends, at the latest a block's length before now.
-            assert 0.5 < onset.latency_seconds < 1.6
+            assert 0.5 < onset.latency_seconds < 2
         else:
             assert onset.latency_seconds is None
 
@@ -455,13 +455,13 @@ def test_another_agent_without_a_device_does_not_end_what_is_heard(model: Model)
 def test_an_agent_that_falls_silent_has_its_events_closed_and_goes_on_where_it_was(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "SILENT_SECONDS", 0.0)
     with a_rig(model) as rig:
         rig.hello("one")
         rig.hear_all(sound(1))
         rig.source.check_silence()
-        assert rig.source.status == "live", "a block has not had the time to come"
-        time.sleep(0.06)
+        assert rig.source.status == "live"
+        monkeypatch.setattr(sources, "SILENT_SECONDS", 0.0)
+        time.sleep(0.05)  # more than a block: what is waited for is that nothing comes
         rig.source.check_silence()
         rig.source.check_silence()
         silent = rig.told()
