@@ -132,7 +132,7 @@ def test_a_daemon_that_waits_for_its_microphone_ends_at_once(number: int) -> Non
         with daemon.subscriber() as subscriber:
             waiting = collect(subscriber, has_status("waiting_for_device"))[-1]
             assert isinstance(waiting, State)
-            assert "there is no microphone" in waiting.detail
+            assert "microphone" in waiting.detail  # none of that name, or no PortAudio to find it with
         wait_for(lambda: "ready after" in daemon.log() or None)
         assert daemon.process.is_running()
         began = time.monotonic()
