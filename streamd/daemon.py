@@ -45,7 +45,7 @@ STOP_SECONDS = 1.0
 
 
 def run(config: Config) -> int:
-    """Run the daemon until SIGTERM or SIGINT; return the exit code.
+    """Run the daemon until SIGTERM, SIGINT or SIGHUP; return the exit code.
 
     Raises:
         StreamdError: it can't start, or a model failed: one line says why.
@@ -239,6 +239,9 @@ def _wake_on_signals(stack: ExitStack, handler: signal._HANDLER) -> socket.socke
         end.setblocking(False)
         stack.callback(end.close)
     stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False))
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # its terminal is closed; nohup(1) ignores that
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         stack.callback(signal.signal, number, signal.signal(number, handler))
     return reader
