@@ -1,0 +1,1 @@
+"""Process: what the network is given of the audio."""
