@@ -4,6 +4,7 @@
     ├── UsageError        a command line that can't be obeyed
     ├── ConfigError       streamd.yaml: all its mistakes, one line each
     ├── RecordingError    a recording that can't be read
+    ├── DataError         a data set that nothing can be trained on
     ├── ModelError        a model file that is refused
     ├── DeviceError       a microphone, a GPU or a library that is not there
     ├── MessageError      bytes from another process that break their contract
@@ -40,6 +41,12 @@ class ConfigError(StreamdError):
 
 class RecordingError(StreamdError):
     """A recording that can't be read, or holds what is not audio."""
+
+    exit_code = 65
+
+
+class DataError(StreamdError):
+    """A data set that nothing can be trained on as it is."""
 
     exit_code = 65
 
