@@ -199,7 +199,7 @@ class Lock:
             holder = msgspec.json.decode(os.pread(self._file, 8192, 0), type=_Holder)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return "another daemon"
-        return f"another daemon (pid {holder.pid}, configuration {holder.config})"
+        return f"another daemon (pid {holder.pid}, {holder.config})"
 
     def close(self) -> None:
         """Give the folder free. The file stays: to remove it would let two daemons lock two files."""

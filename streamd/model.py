@@ -32,7 +32,7 @@ def load_onnxruntime() -> ModuleType:
     """Import onnxruntime with its telemetry off.
 
     Raises:
-        DeviceError: neither onnxruntime nor onnxruntime-gpu is installed, or both are (each overwrites
+        DeviceError: neither onnxruntime nor onnxruntime-gpu is installed, or both are or were (each overwrites
             files of the other, and which one runs is then a matter of luck).
     """
     # Since 1.29 it phones home from Linux; the variable is only read at import.
@@ -55,6 +55,12 @@ def load_onnxruntime() -> ModuleType:
             f"onnxruntime can't be used ({error}); pip install 'streamd[cpu]', or 'streamd[gpu]' for an NVIDIA GPU"
         ) from error
     runtime: ModuleType = onnxruntime
+    # The two share their files: where both were installed, who uninstalls one leaves half of the other.
+    if not hasattr(runtime, "InferenceSession"):
+        raise DeviceError(
+            "onnxruntime has lost files, as when onnxruntime and onnxruntime-gpu were both installed and one was "
+            "uninstalled; pip uninstall both, then pip install 'streamd[cpu]' or 'streamd[gpu]'"
+        )
     return runtime
 
 

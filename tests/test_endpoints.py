@@ -147,7 +147,7 @@ def test_a_second_daemon_is_told_who_holds_the_folder(folder: Path) -> None:
     with Lock(folder / "run", "/etc/kitchen.yaml"), pytest.raises(EndpointError) as caught:
         Lock(folder / "run", "other.yaml")
     assert str(caught.value) == (
-        f"{folder}/run is held by another daemon (pid {os.getpid()}, configuration /etc/kitchen.yaml): stop that one,"
+        f"{folder}/run is held by another daemon (pid {os.getpid()}, /etc/kitchen.yaml): stop that one,"
         " or set RUNTIME_DIRECTORY to another folder for a second"
     )
     with Lock(folder / "run", "other.yaml"):
@@ -163,7 +163,7 @@ def test_a_killed_daemon_holds_nothing_and_its_sockets_go(folder: Path) -> None:
     assert child.stdout is not None
     assert child.stdin is not None
     assert child.stdout.readline() == b"held\n"
-    with pytest.raises(EndpointError, match=f"pid {child.pid}, configuration x"):
+    with pytest.raises(EndpointError, match=f"pid {child.pid}, x"):
         Lock(folder, "y")
     (folder / "events.sock").touch()
     child.kill()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -516,6 +517,12 @@ def test_both_runtimes_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
         "onnxruntime 1.27.0 and onnxruntime-gpu 1.26.0 are both installed and overwrite each other; "
         "pip uninstall both, then pip install 'streamd[cpu]' or 'streamd[gpu]'"
     )
+
+
+def test_a_runtime_that_lost_its_files_to_the_other_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", ModuleType("onnxruntime"))
+    with pytest.raises(DeviceError, match=r"^onnxruntime has lost files, .*; pip uninstall both, then pip install"):
+        load_onnxruntime()
 
 
 WITHOUT_RUNTIME = """
