@@ -88,8 +88,9 @@ class _Frames:
 
     def spectrum(self, audio: Tensor) -> Tensor:
         """Return the spectra of all frames."""
-        frames = audio.unfold(0, self.spec.win_length, self.spec.hop_length)
-        return torch.fft.rfft(frames * self.window, self.spec.n_fft)
+        frames: Tensor = audio.unfold(0, self.spec.win_length, self.spec.hop_length)
+        spectrum: Tensor = torch.fft.rfft(frames * self.window, self.spec.n_fft)
+        return spectrum
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
         added: Tensor = torch.nn.functional.fold(
