@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from streamd.subscribe import Gap, Subscription
     from streamd.terminal import Output
 
+log = logging.getLogger("streamd")
+
+SILENT_SECONDS = 3.0
+"""A daemon that says nothing for this long is none: its heartbeats are a second apart."""
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """What a shell reports of a process that SIGPIPE ended."""
@@ -144,28 +148,44 @@ def split_labels(texts: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _listen(args: Namespace) -> int:
+    from streamd.events import Heartbeat
     from streamd.subscribe import Subscription
     from streamd.terminal import SECONDS_A_PICTURE
 
-    also: Sequence[Literal["score", "level"]] = ("score", "level") if args.scores else ()
+    # A daemon's heartbeats tell that it is there, whatever it hears.
+    also: Sequence[Literal["heartbeat", "score", "level"]] = ("heartbeat",)
+    if args.scores:
+        also = ("heartbeat", "score", "level")
     with Subscription(args.endpoint, sources=args.source, labels=args.label, also=also) as subscription:
         output = _output(args)
+        patience = SECONDS_A_PICTURE if args.scores else None
+        heard = _heard(subscription, patience, may_be_wrong=bool(args.endpoint or args.source))
         try:
             if args.scores:
-                output.scores(_heard(subscription, SECONDS_A_PICTURE), args.top, args.label or ())
+                output.scores(heard, args.top, args.label or ())
             else:
-                for message, payload in _heard(subscription, None):
-                    if message is not None:
+                for message, payload in heard:
+                    if message is not None and not isinstance(message, Heartbeat):
                         output.message(message, payload)
         except KeyboardInterrupt:  # how it is meant to end
             return 0
     return 0
 
 
-def _heard(subscription: Subscription, patience: float | None) -> Iterator[tuple[Message | Gap | None, bytes]]:
-    """Yield messages as they are and as they were on the wire; a None after so many seconds without one."""
+def _heard(
+    subscription: Subscription, patience: float | None, *, may_be_wrong: bool
+) -> Iterator[tuple[Message | Gap | None, bytes]]:
+    """Yield messages as they are and as they were on the wire; a None after so many seconds without one.
+
+    Where nothing is said at all, not even a heartbeat, an endpoint or a source that a user gave may be wrong:
+    say so once.
+    """
+    message = subscription.poll(SILENT_SECONDS)
+    if message is None and may_be_wrong:
+        log.warning("%s: nothing is said there; does a daemon run, with such a source? Waits", subscription.endpoint)
     while True:
-        yield subscription.poll(patience), subscription.payload
+        yield message, subscription.payload
+        message = subscription.poll(patience)
 
 
 def _devices(args: Namespace) -> int:

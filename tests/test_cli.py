@@ -437,6 +437,19 @@ def test_listen_prints_plain_lines_into_a_pipe_and_ends_well_with_ctrl_c() -> No
         assert listener.wait(PATIENCE_SECONDS) == 0
 
 
+def test_listen_says_that_nobody_is_where_it_was_told_to_listen() -> None:
+    with short_folder() as folder:
+        endpoint = f"ipc://{folder}/events"
+        listener = subprocess.Popen(command("listen", "--endpoint", endpoint), stderr=subprocess.PIPE, text=True)
+        assert listener.stderr is not None
+        said = listener.stderr.readline()
+        listener.send_signal(signal.SIGINT)
+        assert listener.wait(PATIENCE_SECONDS) == 0
+        assert said == f"streamd: {endpoint}: nothing is said there; does a daemon run, with such a source? Waits\n"
+        assert listener.stderr.read() == ""
+        listener.stderr.close()
+
+
 def test_listen_prints_json_as_it_was_on_the_wire() -> None:
     with listening("--json") as (_, reader, publish):
         publish()
