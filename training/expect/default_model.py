@@ -18,7 +18,7 @@ from training.design.export import export, seal
 from training.expect import default_labels, delays
 from training.expect.card import card
 from training.expect.default_labels import Choice
-from training.expect.false_alarms import poisson_interval
+from training.expect.intervals import poisson_interval
 
 VERSION = "1.0.0"
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from streamd.decision import Decision, DecisionSpec
 from streamd.logmel import log_mel
@@ -66,9 +65,3 @@ def count_onsets(streams: Sequence[Floats], specs: Sequence[DecisionSpec], hop_s
         for edge in edges:
             counts[edge.row, edge.label] += edge.is_onset
     return counts
-
-
-def poisson_interval(count: int, hours: float) -> tuple[float, float]:
-    """Return the exact 95 % interval of a rate in 1/h (Garwood 1936): 0 events in 6 hours may still be 0.61 an hour."""
-    low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
-    return float(low) / hours, float(chi2.ppf(0.975, 2 * count + 2)) / 2 / hours
