@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from streamd.decision import DecisionSpec
 from streamd.model import Model
-from training.expect.false_alarms import count_onsets, posteriors
+from training.expect.false_alarms import count_onsets, lowest_within, posteriors
 from training.prepare.negatives import SAMPLE_RATE, Kind, Stream, origins, prepare
 
 _ALWAYS = ("Speech", "Music")
@@ -208,9 +208,7 @@ def _row(labels: Sequence[str], label: str, profile: str, streams: Sequence[Stre
     halves = [[s.half == half and s.kind in kinds for s in streams] for half in ("choose", "check")]
     hours = tuple(round(sum(_hours(s) for s, yes in zip(streams, half, strict=True) if yes), 2) for half in halves)
     n_events = counts @ np.array(halves).T
-    # The lowest from which on all are good: counts needn't fall with the threshold.
-    bad = np.nonzero(n_events[:, 0] > MAX_PER_HOUR * hours[0])[0]
-    chosen = int(bad[-1]) + 1 if len(bad) else 0
+    chosen = lowest_within(n_events[:, 0], MAX_PER_HOUR * hours[0])
     if label in _ALWAYS:
         chosen = max(chosen, THRESHOLDS.index(_ALWAYS_FROM))
     too_high = chosen == len(THRESHOLDS)

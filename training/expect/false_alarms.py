@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.decision import Decision, DecisionSpec
+from streamd.decision import Decision, DecisionSpec, Edge
 from streamd.logmel import log_mel
 from streamd.model import Model
 from training.prepare.negatives import Stream
@@ -49,19 +49,40 @@ def _runs(model: Model, samples: NDArray[np.int16]) -> Iterator[Floats]:
 def count_onsets(streams: Sequence[Floats], specs: Sequence[DecisionSpec], hop_seconds: float) -> NDArray[np.int64]:
     """Return how many onsets each stream gives for each spec, (n_streams, n_specs).
 
+    Args are those of `onsets`.
+    """
+    counts = np.zeros((len(streams), len(specs)), np.int64)
+    for edge, _ in onsets(streams, specs, hop_seconds):
+        counts[edge.row, edge.label] += 1
+    return counts
+
+
+def onsets(streams: Sequence[Floats], specs: Sequence[DecisionSpec], hop_seconds: float) -> Iterator[tuple[Edge, int]]:
+    """Yield every onset and the hop that published it: the daemon's decision on posteriors made before.
+
     Args:
         streams: posteriors of each stream, (n_hops, n_specs): one column for each spec.
-        specs: the decisions to count with, in the order of the columns.
+        specs: the decisions, in the order of the columns.
         hop_seconds: seconds between two decisions.
     """
     decision = Decision(specs, hop_seconds)
     for _ in streams:
         decision.add_row()
-    counts = np.zeros((len(streams), len(specs)), np.int64)
     lengths = np.array([len(stream) for stream in streams])
     for hop in range(int(lengths.max(initial=0))):
         rows = np.nonzero(lengths > hop)[0]
         _, edges = decision.step(rows, np.stack([streams[int(row)][hop] for row in rows]))
         for edge in edges:
-            counts[edge.row, edge.label] += edge.is_onset
-    return counts
+            if edge.is_onset:
+                yield edge, hop
+
+
+def lowest_within(n_events: NDArray[np.int64], most: float) -> int:
+    """Return the lowest threshold's index from which on all have at most so many events; their number if none has.
+
+    Args:
+        n_events: events at each threshold, thresholds rising: counts needn't fall with the threshold.
+        most: events allowed.
+    """
+    [too_many] = np.nonzero(n_events > most)
+    return int(too_many[-1]) + 1 if len(too_many) else 0

@@ -1,0 +1,215 @@
+"""Recall against false alarms per hour, over thresholds: the detection error trade-off (DET) of one label.
+
+Streams are played once (play.py); every threshold is then decided anew by the daemon's own code on the same
+posteriors. A labelled sound is heard if an event begins while it lasts, give or take the collar; an event that begins
+outside all of them is a false alarm. So one event that never ends hears one sound, not all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from streamd.decision import DecisionSpec
+from streamd.manifest import Manifest
+from training.expect import intervals
+from training.expect.event_match import Sound, collar
+from training.expect.false_alarms import lowest_within, onsets
+from training.expect.play import Played
+
+THRESHOLDS = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
+"""Onset thresholds to try: steps of 0.05, finer where a network that is sure of itself still differs."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One label at one threshold on some streams."""
+
+    threshold: float
+    delays_seconds: tuple[float | None, ...]
+    """For each labelled sound: from its onset to where the audio had been heard when its event was published; None
+    where it was missed. Negative where the event lies before the onset, within the collar."""
+    groups: tuple[str, ...]
+    """The group of each labelled sound, in the same order."""
+    n_false_alarms: int
+    hours: float
+    """Of audio in which an event of this label would have been a false alarm."""
+
+    @property
+    def heard(self) -> tuple[bool, ...]:
+        """For each labelled sound, whether it was."""
+        return tuple(delay is not None for delay in self.delays_seconds)
+
+    @property
+    def recall(self) -> float | None:
+        """Part of the sounds that was heard; None without sounds."""
+        return sum(self.heard) / len(self.heard) if self.heard else None
+
+    def recall_interval(self, seed: int = 0) -> tuple[float, float]:
+        """Return the 95 % interval of the recall, by group; ValueError if there are fewer than two groups."""
+        return intervals.bootstrap_recall(self.heard, self.groups, seed)
+
+    def delay_seconds(self, percent: float = 50) -> float | None:
+        """Return a percentile of the detection delay over the sounds that were heard; None if none was."""
+        found = [delay for delay in self.delays_seconds if delay is not None]
+        return float(np.percentile(found, percent)) if found else None
+
+    def alarms(self, promise: float | None = None) -> str:
+        """Return what may be said of false alarms an hour: see intervals.alarms_per_hour."""
+        return intervals.alarms_per_hour(self.n_false_alarms, self.hours, promise)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A threshold, chosen for a budget of false alarms on one half of the groups and tried on the other."""
+
+    label: str
+    chosen_on: Point
+    reported_on: Point
+
+    @property
+    def threshold(self) -> float:
+        """The onset threshold."""
+        return self.chosen_on.threshold
+
+
+def det(
+    played: Sequence[Played], manifest: Manifest, label: str, thresholds: Sequence[float] = THRESHOLDS
+) -> list[Point]:
+    """Return recall and false alarms of one label at every threshold, lowest first.
+
+    Args:
+        played: streams that were played through the model.
+        manifest: of that model: its decision for the label is used, but for the threshold; offset_threshold moves in
+            proportion, as in the configuration.
+        label: one of the model's labels.
+        thresholds: onset thresholds, rising.
+    """
+    column = manifest.labels.index(label)
+    specs = [_with_threshold(manifest.decision_of(label), at) for at in thresholds]
+    zones = [_Zones(one, manifest, label) for one in played]
+    posteriors = [np.broadcast_to(one.posteriors[:, [column]], (len(one.posteriors), len(specs))) for one in played]
+    delays: list[list[list[float | None]]] = [[[None] * len(zone.sounds) for zone in zones] for _ in specs]
+    n_false_alarms = [0] * len(specs)
+    for edge, hop in onsets(posteriors, specs, manifest.hop_seconds):
+        zone, one = zones[edge.row], played[edge.row]
+        heard = zone.sound_at(edge.hop)
+        if heard is None:
+            n_false_alarms[edge.label] += 1
+        elif delays[edge.label][edge.row][heard] is None:
+            delays[edge.label][edge.row][heard] = float(one.end_seconds[hop]) - zone.sounds[heard].onset_seconds
+    groups = tuple(one.group for one, zone in zip(played, zones, strict=True) for _ in zone.sounds)
+    hours = sum(zone.absent_seconds for zone in zones) / 3600
+    return [
+        Point(at, tuple(delay for row in delays[i] for delay in row), groups, n_false_alarms[i], hours)
+        for i, at in enumerate(thresholds)
+    ]
+
+
+def _with_threshold(spec: DecisionSpec, at: float) -> DecisionSpec:
+    """Return a decision with another onset_threshold, offset_threshold in proportion: as the configuration does it."""
+    offset_threshold = min(at, spec.offset_threshold * (at / spec.onset_threshold))
+    return msgspec.structs.replace(spec, onset_threshold=at, offset_threshold=offset_threshold)
+
+
+def choose(points: Sequence[Point], alarms_per_hour: float) -> Point | None:
+    """Return the point of best recall among those that keep a budget, as all above them do; None if none hears a sound.
+
+    Of points of equal recall it is the middle one: as far from missing as from alarming.
+    """
+    begin = lowest_within(np.array([one.n_false_alarms for one in points]), alarms_per_hour * points[0].hours)
+    allowed = points[begin:]
+    most = max((sum(one.heard) for one in allowed), default=0)
+    best = [one for one in allowed if sum(one.heard) == most]
+    return best[len(best) // 2] if most else None
+
+
+def choose_and_report(
+    played: Sequence[Played], manifest: Manifest, label: str, alarms_per_hour: float
+) -> Chosen | None:
+    """Choose a threshold for a budget on one half of the groups, and report it on the other.
+
+    Returns:
+        The choice; None if no threshold that keeps the budget on the choosing half hears a sound there.
+
+    Raises:
+        ValueError: a half would be without a sound of the label, or without audio in which it is absent.
+    """
+    choosing, reporting = (det(half, manifest, label) for half in halves(played, label))
+    if not choosing[0].hours or not reporting[0].hours:
+        raise ValueError(f"one half has no audio without {label}: false alarms can't be counted there; add background")
+    point = choose(choosing, alarms_per_hour)
+    if point is None:
+        return None
+    return Chosen(label, point, reporting[choosing.index(point)])
+
+
+def halves(played: Sequence[Played], label: str) -> tuple[list[Played], list[Played]]:
+    """Split streams in two, no group cut, so that both have about as many sounds of a label and as much audio.
+
+    Raises:
+        ValueError: sounds of the label are in fewer than two groups.
+    """
+    groups: dict[str, list[Played]] = {}
+    for one in played:
+        groups.setdefault(one.group, []).append(one)
+
+    def size(streams: Sequence[Played]) -> tuple[int, int]:
+        n_sounds = sum(sound.label == label for one in streams for sound in one.stream.sounds)
+        return n_sounds, sum(len(one.posteriors) for one in streams)
+
+    with_sound = [name for name, streams in groups.items() if size(streams)[0]]
+    if len(with_sound) < 2:
+        raise ValueError(
+            f"sounds of {label} are in {len(with_sound)} group(s); a threshold is chosen on some and reported on "
+            "others: at least two are needed"
+        )
+    both: tuple[list[Played], list[Played]] = ([], [])
+    for name in sorted(groups, key=lambda name: (size(groups[name]), name), reverse=True):
+        n_sounds = size(groups[name])[0]
+        half = min(both, key=lambda half: size(half) if n_sounds else size(half)[1:])
+        half += groups[name]
+    return both
+
+
+class _Zones:
+    """Where events of one label are expected in one stream."""
+
+    def __init__(self, one: Played, manifest: Manifest, label: str) -> None:
+        gap = manifest.decision_of(label).min_silence_seconds
+        self.sounds = joined([sound for sound in one.stream.sounds if sound.label == label], gap)
+        margin = collar(manifest.hop_seconds)
+        self._onsets = np.array([sound.onset_seconds for sound in self.sounds])
+        self._begins = self._onsets - margin
+        self._ends = np.array([sound.offset_seconds for sound in self.sounds]) + margin
+        # Where an event lies whose first candidate is this hop; the detector says the same.
+        self._places = np.maximum(one.end_seconds - manifest.onset_delay / manifest.sample_rate, 0.0)
+        self.absent_seconds = self._n_absent() * manifest.hop_seconds
+
+    def sound_at(self, hop: int) -> int | None:
+        """Return the index of the sound that an event beginning at a hop is taken for; None: it is a false alarm."""
+        place = self._places[hop]
+        around = np.nonzero((self._begins <= place) & (place <= self._ends))[0]
+        return int(min(around, key=lambda i: abs(self._onsets[i] - place))) if len(around) else None
+
+    def _n_absent(self) -> int:
+        """Number of hops at which an event would be a false alarm."""
+        present = np.zeros(len(self._places), np.bool_)
+        for begin, end in zip(self._begins, self._ends, strict=True):
+            present[np.searchsorted(self._places, begin, "left") : np.searchsorted(self._places, end, "right")] = True
+        return int((~present).sum())
+
+
+def joined(sounds: Sequence[Sound], gap_seconds: float) -> list[Sound]:
+    """Return sounds of one label with those joined that lie closer than a gap: the decision makes one event of them."""
+    found: list[Sound] = []
+    for sound in sorted(sounds, key=lambda sound: sound.onset_seconds):
+        if found and sound.onset_seconds - found[-1].offset_seconds < gap_seconds:
+            end = max(found[-1].offset_seconds, sound.offset_seconds)
+            found[-1] = Sound(sound.label, found[-1].onset_seconds, end)
+        else:
+            found.append(sound)
+    return found
