@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,16 +128,33 @@ def warmup_hops(model: Model, heard: NDArray[np.int16]) -> int:
     frames = log_mel(heard, facts.log_mel) if facts.log_mel else to_float(heard)
     n_hops = len(frames) // facts.hop_frames
     hops = frames[: n_hops * facts.hop_frames].reshape(n_hops, 1, facts.hop_frames, *frames.shape[1:])
-    n_tried = min(math.ceil(MAX_WARMUP_SECONDS / facts.hop_seconds), n_hops // 2)
-    whole = _posteriors(model, hops)
+    return settled_hops(partial(_posteriors, model), hops, facts.hop_seconds)
+
+
+def settled_hops(
+    posteriors_of: Callable[[NDArray[np.float32]], NDArray[np.float32]], hops: NDArray[np.float32], hop_seconds: float
+) -> int:
+    """Return how many hops a stream needs after a start, as `warmup_hops` does, of anything that answers hops.
+
+    Args:
+        posteriors_of: gives posteriors (n, n_labels) to any n hops, from a fresh state on.
+        hops: inputs of a recording in order, the first axis hops.
+        hop_seconds: length of one.
+
+    Raises:
+        ModelError: as of `warmup_hops`.
+    """
+    n_hops = len(hops)
+    n_tried = min(math.ceil(MAX_WARMUP_SECONDS / hop_seconds), n_hops // 2)
+    whole = posteriors_of(hops)
     off = [
-        np.abs(_posteriors(model, hops[start : start + n_tried]) - whole[start : start + n_tried]).max(axis=1)
+        np.abs(posteriors_of(hops[start : start + n_tried]) - whole[start : start + n_tried]).max(axis=1)
         for start in np.linspace(0, n_hops - n_tried, N_STARTS + 1).astype(int)[1:]
     ]
     typical = np.median(off, axis=0)
     near = np.nonzero(typical < WARM)[0]
     if not len(near):
-        raise ModelError(f"{facts.name}: {n_tried} hops after a start it is still {typical[-1]:.3g} off (below {WARM})")
+        raise ModelError(f"{n_tried} hops after a start posteriors are still {typical[-1]:.3g} off (below {WARM})")
     return int(near[0])
 
 
