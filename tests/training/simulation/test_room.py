@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.prepare.simulation.chance import generator
-from training.prepare.simulation.room import draw, reverberation_seconds, room_of
+from training.prepare.simulation.room import RoomRange, draw, reverberation_seconds, room_of
 
 SAMPLE_RATE = 16_000
 
@@ -60,7 +60,7 @@ def test_a_silent_response_and_another_rate_are_refused():
 def test_all_rooms_are_drawn_and_one_item_in_five_is_dry():
     rooms = [room_of(str(i), decaying(0.2), SAMPLE_RATE) for i in range(4)]
     rng = generator(1, "a", "room")
-    drawn = [draw(rng, rooms) for _ in range(1000)]
+    drawn = [draw(rng, RoomRange(), rooms) for _ in range(1000)]
     assert {one.name for one in drawn if one} == {"0", "1", "2", "3"}
     assert sum(one is None for one in drawn) / 1000 == pytest.approx(0.2, abs=0.04)
-    assert draw(rng, []) is None
+    assert draw(rng, RoomRange(), []) is None

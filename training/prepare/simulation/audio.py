@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,3 +39,11 @@ def around(audio: NDArray[np.floating], begin: float, n_samples: int) -> Audio:
         raise ValueError("a recording without samples can't be repeated; leave it out")
     positions = (int(begin * len(audio)) + np.arange(n_samples)) % len(audio)
     return np.asarray(audio[positions], np.float32)
+
+
+class Effect(Protocol):
+    """What was drawn for one stage, ready to be applied."""
+
+    def apply(self, audio: Audio, sample_rate: int, /) -> Audio:
+        """Return audio after the stage; it is given float32 (n_samples,) and never changed in place."""
+        ...

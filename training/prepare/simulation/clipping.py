@@ -19,7 +19,7 @@ class Clipping:
     knee: float
     """Where the bend begins, as a fraction of the ceiling (0…1); 1 clips hard."""
 
-    def apply(self, audio: Audio, sample_rate: int) -> Audio:  # noqa: ARG002 - all effects are called alike
+    def apply(self, audio: Audio, sample_rate: int) -> Audio:
         """Return audio (n_samples,) clipped; its slope has no jump, where the knee is below 1."""
         straight = self.ceiling * self.knee
         bend = self.ceiling - straight

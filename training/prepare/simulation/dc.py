@@ -17,7 +17,7 @@ class Dc:
     offset: float
     """Relative to full scale."""
 
-    def apply(self, audio: Audio, sample_rate: int) -> Audio:  # noqa: ARG002 - all effects are called alike
+    def apply(self, audio: Audio, sample_rate: int) -> Audio:
         """Return audio (n_samples,) with the offset."""
         return audio + np.float32(self.offset)
 

@@ -16,7 +16,7 @@ class Gain:
 
     db: float
 
-    def apply(self, audio: Audio, sample_rate: int) -> Audio:  # noqa: ARG002 - all effects are called alike
+    def apply(self, audio: Audio, sample_rate: int) -> Audio:
         """Return audio (n_samples,) louder or quieter."""
         return audio * np.float32(to_gain(self.db))
 

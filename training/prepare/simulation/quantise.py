@@ -12,6 +12,6 @@ from training.prepare.simulation.audio import Audio
 class Quantise:
     """Rounding to 16 bits and clipping at full scale, by the very code of the capture agent."""
 
-    def apply(self, audio: Audio, sample_rate: int) -> Audio:  # noqa: ARG002 - all effects are called alike
+    def apply(self, audio: Audio, sample_rate: int) -> Audio:
         """Return audio (n_samples,) in [-1, 1), in steps of 1/32768."""
         return from_pcm(to_pcm(audio))

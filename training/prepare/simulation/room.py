@@ -63,8 +63,16 @@ def reverberation_seconds(response: Audio, sample_rate: int) -> float:
     return float(-60 / slope)
 
 
-def draw(rng: np.random.Generator, rooms: Sequence[Room], dry: float = 0.2) -> Room | None:
-    """Return one of the rooms; None for the fraction `dry`, which keeps close microphones inside of what was heard."""
-    is_dry = rng.uniform() < dry
+@dataclass(frozen=True)
+class RoomRange:
+    """Where a room comes from: one of the given ones, each as likely."""
+
+    dry: float = 0.2
+    """Fraction of items without a room: a microphone close by must stay inside of what was heard in training."""
+
+
+def draw(rng: np.random.Generator, range_: RoomRange, rooms: Sequence[Room]) -> Room | None:
+    """Return one of the rooms; None for a dry item, or if there are no rooms."""
+    is_dry = rng.uniform() < range_.dry
     room = rooms[int(rng.integers(len(rooms)))] if rooms else None
     return None if is_dry else room

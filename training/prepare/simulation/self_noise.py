@@ -18,7 +18,7 @@ class SelfNoise:
     """RMS relative to full scale."""
     seed: int
 
-    def apply(self, audio: Audio, sample_rate: int) -> Audio:  # noqa: ARG002 - all effects are called alike
+    def apply(self, audio: Audio, sample_rate: int) -> Audio:
         """Return audio (n_samples,) with the noise in it."""
         hiss = np.random.default_rng(self.seed).standard_normal(len(audio), np.float32)
         return audio + np.float32(to_gain(self.level_db)) * hiss
