@@ -198,12 +198,13 @@ def _devices(args: Namespace) -> int:
 
 
 def _check(args: Namespace) -> int:
-    from streamd import config, daemon
+    from streamd import config
+    from streamd.listeners import load_listeners
     from streamd.sheets import check_sheets
 
     try:
         given = config.load(args.config)
-        listeners = daemon.load_listeners(given)
+        listeners = load_listeners(given)
     except StreamdError as error:
         if not args.json:
             raise

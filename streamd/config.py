@@ -157,12 +157,12 @@ def check_against_models(config: Config, manifests: Mapping[Path, Manifest]) -> 
 
     Args:
         config: the configuration.
-        manifests: the manifest of every file that config.models names.
+        manifests: the manifests of the files that config.models names, as far as they could be loaded.
     """
     mistakes = []
     for i, use in enumerate(config.models):
-        manifest = manifests[use.file]
-        if not isinstance(use.labels, Mapping):
+        manifest = manifests.get(use.file)
+        if manifest is None or not isinstance(use.labels, Mapping):
             continue
         for label, override in use.labels.items():
             where = config.document.where(("models", i, "labels", label))

@@ -43,12 +43,7 @@ class ControlServer:
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        try:
-            for endpoint in listen_at:
-                endpoints.bind(self.socket, endpoint)
-        except BaseException:
-            self.socket.close()
-            raise
+        endpoints.bind_all(self.socket, listen_at)
 
     def on_readable(self) -> None:
         """Answer those who asked, at most MAX_AT_ONCE; what is no request is refused and counted."""

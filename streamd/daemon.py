@@ -23,18 +23,15 @@ import zmq
 import streamd
 from streamd import endpoints, environment
 from streamd.capture.clock import clock_id
-from streamd.config import Config, ModelUse, check_against_models
+from streamd.config import Config
 from streamd.control import ControlServer
 from streamd.counters import Counters
-from streamd.decision import DecisionSpec
-from streamd.detector import Detector
-from streamd.errors import ConfigError, ModelError
+from streamd.errors import ModelError
 from streamd.intake import Intake
-from streamd.manifest import Manifest
-from streamd.model import Model
+from streamd.listeners import Listener, load_listeners
 from streamd.publish import Publisher
 from streamd.requests import Answer, ModelReport, Request, Status
-from streamd.sources import Listener, LiveSource
+from streamd.sources import LiveSource
 from streamd.supervisor import Supervisor
 
 log = logging.getLogger("streamd")
@@ -202,34 +199,6 @@ class Daemon:
             ],
             counters=self._counters.read(),
         )
-
-
-def load_listeners(config: Config) -> list[Listener]:
-    """Load every model of a configuration once, and make a detector for each entry.
-
-    Raises:
-        ModelError: a model file is refused.
-        DeviceError: the device that was asked for is not there.
-        ConfigError: a label that its model doesn't have, or a decision that can't be.
-    """
-    models = {file: Model(file, config.device) for file in dict.fromkeys(use.file for use in config.models)}
-    mistakes = check_against_models(config, {file: model.manifest for file, model in models.items()})
-    if mistakes:
-        raise ConfigError(mistakes)
-    listeners = []
-    for i, use in enumerate(config.models):
-        model = models[use.file]
-        listeners.append(Listener(i, model, Detector(model, decisions(use, model.manifest)), use.sources))
-    return listeners
-
-
-def decisions(use: ModelUse, facts: Manifest) -> dict[str, DecisionSpec]:
-    """Return the labels that an entry switches on, each with its decision."""
-    if use.labels == "all":
-        return {label: facts.decision_of(label) for label in facts.labels}
-    if use.labels is None:
-        return {label: facts.decision_of(label) for label in facts.default_labels}
-    return {label: override.apply(facts.decision_of(label)) for label, override in use.labels.items()}
 
 
 def _wake_on_signals(stack: ExitStack, handler: signal._HANDLER) -> socket.socket:

@@ -13,6 +13,7 @@ import socket as sockets
 import stat
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -102,6 +103,16 @@ def bind(socket: zmq.Socket[Any], endpoint: str) -> None:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
         raise EndpointError(f"{endpoint}: can't listen there: {zmq.strerror(error.errno or 0)}") from error
+
+
+def bind_all(socket: zmq.Socket[Any], listen_at: Iterable[str]) -> None:
+    """Bind a socket to every endpoint; if one can't be had, the socket is closed and EndpointError raised."""
+    try:
+        for endpoint in listen_at:
+            bind(socket, endpoint)
+    except BaseException:
+        socket.close(linger=0)
+        raise
 
 
 def connect(socket: zmq.Socket[Any], endpoint: str) -> None:

@@ -38,12 +38,7 @@ class Intake:
         # must find its takes unbroken.
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
-        try:
-            for endpoint in listen_at:
-                endpoints.bind(self.socket, endpoint)
-        except BaseException:
-            self.socket.close()
-            raise
+        endpoints.bind_all(self.socket, listen_at)
 
     def take_in(self, sources: Mapping[str, LiveSource]) -> None:
         """Take in what waits, at most MAX_MESSAGES, and hand it to the sources it is about."""

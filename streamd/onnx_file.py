@@ -58,7 +58,7 @@ def _fields(data: memoryview) -> Iterator[_Field]:
             elif kind in (1, 5):
                 length = 8 if kind == 1 else 4
             else:
-                raise ModelError("no ONNX file, or a damaged one")
+                raise ModelError("no ONNX file, or a damaged one; expected an .onnx with a manifest of streamd")
             if not number or at + length > len(data):
                 raise ModelError("ONNX file that is truncated or damaged; copy it again")
             yield number, data[at : at + length]

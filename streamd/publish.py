@@ -78,12 +78,7 @@ class Publisher:
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        try:
-            for endpoint in listen_at:
-                endpoints.bind(self.socket, endpoint)
-        except BaseException:
-            self.socket.close(linger=0)
-            raise
+        endpoints.bind_all(self.socket, listen_at)
 
     def next_seq(self, source: str) -> int:
         """Take the number of this source's next Event or State; each that is taken must be sent, in order."""

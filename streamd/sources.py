@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from streamd.blocks import Block, Bye, Hello, Want, block_take
 from streamd.counters import Counters
-from streamd.detector import Detection, Detector, Hop
+from streamd.detector import Detection, Hop
 from streamd.events import AudioGap, EndReason, Level, Score, SourceStatus, at, slug
-from streamd.model import Model
+from streamd.listeners import Listener
 from streamd.publish import Publisher
 from streamd.report import event
 from streamd.requests import SourceReport
@@ -33,17 +33,6 @@ SILENT_SECONDS = 5.0
 """An agent that was heard, and then says nothing for this long beyond a block, is frozen, cut off or has lost power."""
 
 LossReason = Literal["agent_queue", "microphone", "lag", "transport", "agent"]
-
-
-@dataclass(frozen=True, eq=False)
-class Listener:
-    """One entry of the configuration's models: a model, its decisions and the sources it hears."""
-
-    index: int
-    """Place among the entries; makes event ids unique."""
-    model: Model
-    detector: Detector
-    sources: tuple[str, ...]
 
 
 @dataclass(eq=False)

@@ -17,9 +17,10 @@ from streamd.counters import Counters
 from streamd.detector import Detector
 from streamd.errors import EndpointError
 from streamd.intake import Intake
+from streamd.listeners import Listener
 from streamd.model import Model
 from streamd.publish import Publisher
-from streamd.sources import Listener, LiveSource
+from streamd.sources import LiveSource
 from tests import tiny_models
 from tests.sockets import PATIENCE_MS, Context, a_context, short_folder
 

@@ -17,9 +17,10 @@ from streamd.blocks import Block, Bye, Hello, block_take
 from streamd.counters import Counters
 from streamd.detector import Detector
 from streamd.events import Event, Heartbeat, Level, Message, Score, State, slug
+from streamd.listeners import Listener
 from streamd.model import Model
 from streamd.publish import Publisher
-from streamd.sources import Listener, LiveSource
+from streamd.sources import LiveSource
 from tests import tiny_models
 from tests.sockets import PATIENCE_MS, Ear, a_context, short_folder
 from tests.tiny_models import SAMPLE_RATE, TONES

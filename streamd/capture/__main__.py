@@ -10,7 +10,7 @@ import logging
 import sys
 
 from streamd.environment import prepare
-from streamd.errors import StreamdError, UsageError
+from streamd.errors import RecordingError, StreamdError, UsageError
 
 
 def main(arguments: list[str]) -> int:
@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> int:
                 return agent.run(source, specs.decode(spec), endpoint, child_of=int(pid))
         raise UsageError("expected SOURCE ENDPOINT SPEC [--child-of PID]; people use `streamd capture`")
     except StreamdError as error:
+        if isinstance(error, RecordingError) and "--child-of" in arguments:
+            return error.exit_code  # the daemon was told why, and says it
         logging.getLogger("streamd.capture").error("%s: %s", arguments[0] if arguments else "capture", error)
         return error.exit_code
 

@@ -6,6 +6,7 @@ import struct
 
 import zmq
 
+from streamd import endpoints
 from streamd.blocks import FORMAT, Answered, Want, decode_answer
 from streamd.errors import EndpointError, MessageError
 
@@ -43,12 +44,10 @@ class Link:
             self._socket.setsockopt(option, value)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         try:
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
+            endpoints.connect(self._socket, endpoint)
+        except EndpointError:
             self.close(0)
-            raise EndpointError(
-                f"{endpoint!r} is no endpoint ({error}); expected ipc://PATH or tcp://HOST:PORT"
-            ) from error
+            raise
 
     def send(self, frames: list[bytes]) -> bool:
         """Send a message if it can be sent now; tell whether it was."""

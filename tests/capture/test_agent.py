@@ -207,16 +207,13 @@ def test_a_daemon_that_closes_the_pipe_ends_its_agent(recording: Path) -> None:
         assert agent.wait(3) == STOPPED
 
 
-def test_a_recording_that_is_none_ends_the_agent_with_one_line(tmp_path: Path) -> None:
+def test_a_recording_that_is_none_ends_the_agent_and_the_daemon_is_told_why(tmp_path: Path) -> None:
     path = tmp_path / "text.wav"
     path.write_text("no audio")
     with AudioSocket() as daemon, running_agent(daemon.endpoint, Recording(path=str(path))) as agent:
-        assert str(path) in daemon.expect(Waiting).detail
-        code, told = ended(agent)
-        assert code == 65
-        assert told.splitlines() == [
-            f"kitchen: {path}: this can't be read as a recording; expected WAV, FLAC, OGG or MP3"
-        ]
+        why = f"{path}: this can't be read as a recording; expected WAV, FLAC, OGG or MP3"
+        assert daemon.expect(Waiting).detail == why
+        assert ended(agent) == (65, "")  # the daemon says it: here too, every line would come twice
 
 
 def test_damage_inside_a_recording_ends_the_take_and_says_where(tmp_path: Path) -> None:
@@ -268,7 +265,7 @@ def test_wrong_arguments_are_one_line() -> None:
     for arguments, expected in (
         (["kitchen"], "expected SOURCE ENDPOINT SPEC"),
         (["Kitchen", "ipc:///tmp/x", '{"kind":"Microphone"}'], "source name 'Kitchen'; expected lower-case"),
-        (["kitchen", "nowhere", '{"kind":"Microphone"}'], "'nowhere' is no endpoint"),
+        (["kitchen", "nowhere", '{"kind":"Microphone"}'], "nowhere: no endpoint to connect to"),
         (["kitchen", "ipc:///tmp/x", "{}"], "says not what to capture"),
     ):
         command = [sys.executable, "-m", "streamd.capture", *arguments]
