@@ -12,6 +12,7 @@ from training.prepare.simulation.ambience import KINDS, Ambience, AmbienceRange,
 from training.prepare.simulation.audio import rms
 from training.prepare.simulation.chance import generator
 from training.prepare.simulation.material import Material
+from training.prepare.simulation.noise import ColouredNoise
 
 SAMPLE_RATE = 16_000
 
@@ -52,3 +53,20 @@ def test_a_recording_is_played_from_the_point_drawn_and_around_its_end(material)
     expected = np.concatenate([recording[500:], recording[:500]])
     np.testing.assert_allclose(audio, expected / rms(expected), rtol=1e-5)
     assert Ambience(Recorded(0.99, 0.0)).make(5, material)[0] < 0
+
+
+def test_noise_from_a_point_is_coloured_by_its_place_and_there_from_the_first_sample(material):
+    response = np.zeros(801, np.float32)
+    response[[0, 800]] = 1
+    noise = ColouredNoise(0, 1)
+    audio = Ambience(noise, place=0.5).make(160_000, material, [response])
+    at_the_echo = np.mean(audio[:-800] * audio[800:])
+    assert at_the_echo == pytest.approx(0.5, abs=0.02)  # noise and its echo, equally strong
+    assert rms(audio[:800]) == pytest.approx(1, abs=0.1)
+    assert np.array_equal(Ambience(noise, place=0.5).make(1000, material), noise.make(1000, SAMPLE_RATE))
+
+
+def test_about_half_of_the_coloured_noise_comes_from_a_point(material):
+    rng = generator(1, "a", "ambience")
+    drawn = [draw(rng, AmbienceRange(kinds=("coloured",)), material) for _ in range(500)]
+    assert sum(one.place is not None for one in drawn) / 500 == pytest.approx(0.5, abs=0.08)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.prepare.simulation.chance import generator
-from training.prepare.simulation.room import RoomRange, draw, reverberation_seconds, room_of
+from training.prepare.simulation.room import RoomRange, draw, places_around, reverberation_seconds, room_of
 
 SAMPLE_RATE = 16_000
 
@@ -55,6 +55,15 @@ def test_a_silent_response_and_another_rate_are_refused():
         room_of("cave", np.zeros(10, np.float32), SAMPLE_RATE)
     with pytest.raises(ValueError, match="at 16000 Hz, the audio at 8000"):
         room_of("hall", decaying(0.2), SAMPLE_RATE).apply(np.zeros(10, np.float32), 8000)
+
+
+def test_the_other_places_of_a_hall_are_around_a_room():
+    one, two = (room_of(f"hall {i}", decaying(0.2, seed=i), SAMPLE_RATE, "hall") for i in range(2))
+    alone = room_of("cell", decaying(0.3), SAMPLE_RATE)
+    rooms = [one, two, alone]
+    assert [id(place) for place in places_around(one, rooms)] == [id(two.response)]
+    assert [id(place) for place in places_around(alone, rooms)] == [id(alone.response)]
+    assert places_around(None, rooms) == []
 
 
 def test_all_rooms_are_drawn_and_one_item_in_five_is_dry():

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from scipy.signal import oaconvolve
 
 from training.prepare.simulation import babble, hum, noise
-from training.prepare.simulation.audio import Audio, around, at_unit_level
+from training.prepare.simulation.audio import Audio, around, at_unit_level, one_of
 from training.prepare.simulation.babble import Babble, BabbleRange
 from training.prepare.simulation.hum import Hum, HumRange
 from training.prepare.simulation.material import Material
@@ -34,17 +35,25 @@ class Ambience:
     """Noise of one kind."""
 
     noise: ColouredNoise | SpeechShapedNoise | Hum | Babble | Recorded
+    place: float | None = None
+    """Which place noise from one point comes from, as a fraction of their number (0…1); None: from all around."""
 
-    def make(self, n_samples: int, material: Material) -> Audio:
-        """Return noise (n_samples,) at an RMS of 1."""
+    def make(self, n_samples: int, material: Material, places: Sequence[Audio] = ()) -> Audio:
+        """Return noise (n_samples,) at an RMS of 1.
+
+        places: impulse responses of other places in the room of the sound; none: out of doors, or close by.
+        """
         if isinstance(self.noise, Babble):
-            places = [room.response for room in material.rooms]
             return self.noise.make(n_samples, material.speech, places)
         if isinstance(self.noise, Recorded):
-            n = len(material.backgrounds)
-            recording = material.backgrounds[min(int(self.noise.recording * n), n - 1)]
+            recording = one_of(material.backgrounds, self.noise.recording)
             return at_unit_level(around(recording, self.noise.begin, n_samples))
-        return self.noise.make(n_samples, material.sample_rate)
+        if self.place is None or not places:
+            return self.noise.make(n_samples, material.sample_rate)
+        response = one_of(places, self.place)
+        # Longer by the response: when the scene begins the noise has long been in the room.
+        dry = self.noise.make(n_samples + len(response) - 1, material.sample_rate)
+        return at_unit_level(oaconvolve(dry, response, "valid"))
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,8 @@ class AmbienceRange:
     coloured: NoiseRange = NoiseRange()
     hum: HumRange = HumRange()
     babble: BabbleRange = BabbleRange()
+    from_a_point: float = 0.5
+    """Fraction of coloured noise that comes from one place, as of a fan or a tap, and not from all around."""
 
 
 def draw(rng: np.random.Generator, range_: AmbienceRange, material: Material) -> Ambience:
@@ -69,7 +80,8 @@ def draw(rng: np.random.Generator, range_: AmbienceRange, material: Material) ->
         )
     match kinds[int(rng.integers(len(kinds)))]:
         case "coloured":
-            return Ambience(noise.draw_coloured(rng, range_.coloured))
+            coloured, place = noise.draw_coloured(rng, range_.coloured), float(rng.uniform())
+            return Ambience(coloured, place if rng.uniform() < range_.from_a_point else None)
         case "speech-shaped":
             return Ambience(noise.draw_speech_shaped(rng, range_.coloured))
         case "hum":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +40,11 @@ def around(audio: NDArray[np.floating], begin: float, n_samples: int) -> Audio:
         raise ValueError("a recording without samples can't be repeated; leave it out")
     positions = (int(begin * len(audio)) + np.arange(n_samples)) % len(audio)
     return np.asarray(audio[positions], np.float32)
+
+
+def one_of(recordings: Sequence[Audio], which: float) -> Audio:
+    """Return one of several recordings: the one at a fraction (0…1) of their number."""
+    return recordings[min(int(which * len(recordings)), len(recordings) - 1)]
 
 
 class Effect(Protocol):

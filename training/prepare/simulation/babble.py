@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import oaconvolve
 
-from training.prepare.simulation.audio import Audio, around, at_unit_level, to_gain
+from training.prepare.simulation.audio import Audio, around, at_unit_level, one_of, to_gain
 from training.prepare.simulation.chance import Range
 
 
@@ -40,8 +40,7 @@ class Babble:
         for talker in self.talkers:
             voice = around(speech, talker.begin, n_samples)
             if places:
-                response = places[min(int(talker.place * len(places)), len(places) - 1)]
-                voice = oaconvolve(voice, response)[:n_samples]
+                voice = oaconvolve(voice, one_of(places, talker.place))[:n_samples]
             # All as loud as each other first: recordings are not.
             babble += to_gain(talker.gain_db) * at_unit_level(voice)
         return at_unit_level(babble)

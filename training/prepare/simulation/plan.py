@@ -28,7 +28,6 @@ from training.prepare.simulation.audio import Effect
 from training.prepare.simulation.chance import generator
 from training.prepare.simulation.material import Material
 from training.prepare.simulation.mix import Mix
-from training.prepare.simulation.quantise import Quantise
 from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.room import Room
 from training.prepare.simulation.speed import Speed
@@ -75,7 +74,7 @@ def draw(recipe: Recipe, material: Material, seed: int, item: str) -> Plan:
         drawn("dc", dc.draw),
         drawn("clipping", clipping.draw),
         drawn("codec", codec.draw),
-        Quantise(),
+        recipe.quantise,
         drawn("dropouts", dropouts.draw, recipe.seconds),
     )
     mixed = drawn("mix", mix.draw)

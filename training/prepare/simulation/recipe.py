@@ -18,6 +18,7 @@ from training.prepare.simulation.loudspeaker import LoudspeakerRange
 from training.prepare.simulation.microphone import MicrophoneRange
 from training.prepare.simulation.mix import MixRange
 from training.prepare.simulation.pitch import PitchRange
+from training.prepare.simulation.quantise import Quantise
 from training.prepare.simulation.room import RoomRange
 from training.prepare.simulation.self_noise import SelfNoiseRange
 from training.prepare.simulation.speed import SpeedRange
@@ -48,6 +49,8 @@ class Recipe:
     dc: DcRange | None = DcRange()
     clipping: ClippingRange | None = ClippingRange()
     codec: CodecRange | None = CodecRange()
+    quantise: Quantise | None = Quantise()
+    """16 bits; nothing is drawn for it."""
     dropouts: DropoutsRange | None = DropoutsRange()
 
     def without(self, *stages: str) -> Recipe:

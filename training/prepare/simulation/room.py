@@ -20,6 +20,8 @@ class Room:
     """An impulse response whose direct path has the energy 1, so that a room changes no level that counts."""
 
     name: str
+    hall: str
+    """Responses of one hall are places in the same room."""
     response: Audio
     """(n_samples,)"""
     sample_rate: int
@@ -35,8 +37,11 @@ class Room:
         return np.asarray(oaconvolve(audio, self.response)[: len(audio)], np.float32)
 
 
-def room_of(name: str, response: Audio, sample_rate: int) -> Room:
-    """Return the room of an impulse response (n_samples,), of any level; ValueError if it is silent."""
+def room_of(name: str, response: Audio, sample_rate: int, hall: str | None = None) -> Room:
+    """Return the room of an impulse response (n_samples,), of any level; ValueError if it is silent.
+
+    hall: the same for all responses that were taken in one room; None for one that stands alone.
+    """
     if not np.any(response):
         raise ValueError(f"the impulse response {name} is silent; expected a direct path")
     direct_sample = int(np.argmax(np.abs(response)))
@@ -44,7 +49,8 @@ def room_of(name: str, response: Audio, sample_rate: int) -> Room:
     direct = response[max(0, direct_sample - reach) : direct_sample + reach + 1]
     scaled = response / np.sqrt(np.sum(np.square(direct, dtype=np.float64)))
     rt60_seconds = reverberation_seconds(response, sample_rate)
-    return Room(name, scaled.astype(np.float32), sample_rate, direct_sample, rt60_seconds)
+    of_hall = name if hall is None else hall
+    return Room(name, of_hall, scaled.astype(np.float32), sample_rate, direct_sample, rt60_seconds)
 
 
 def reverberation_seconds(response: Audio, sample_rate: int) -> float:
@@ -61,6 +67,13 @@ def reverberation_seconds(response: Audio, sample_rate: int) -> float:
         return float("nan")
     slope = np.polyfit(falling / sample_rate, decay_db[falling], 1)[0]
     return float(-60 / slope)
+
+
+def places_around(room: Room | None, rooms: Sequence[Room]) -> list[Audio]:
+    """Return the responses of the other places in the hall of a room; of its own, if no other is known; none if dry."""
+    if room is None:
+        return []
+    return [one.response for one in rooms if one.hall == room.hall and one is not room] or [room.response]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from training.prepare.simulation import plan
 from training.prepare.simulation.audio import Audio
 from training.prepare.simulation.material import Material
 from training.prepare.simulation.plan import Plan
-from training.prepare.simulation.quantise import Quantise
 from training.prepare.simulation.recipe import Recipe
+from training.prepare.simulation.room import places_around
 
 SEAM_SECONDS = 0.02
 """Scenes of a stream are faded in and out for so long: where one place ends and the next begins, nothing clicks."""
@@ -36,7 +36,7 @@ class Scene:
     """Audio with strong labels."""
 
     audio: Audio
-    """(n_samples,), in [-1, 1)"""
+    """(n_samples,), in [-1, 1) where the recipe has the stage quantise"""
     sample_rate: int
     labels: list[Placed]
     """By onset; sounds of one scene do not overlap."""
@@ -67,7 +67,7 @@ def render(drawn: Plan, material: Material) -> Scene:
     for stage in (drawn.loudspeaker, drawn.room):
         audio = stage.apply(audio, sample_rate) if stage else audio
     if drawn.ambience:
-        noise = drawn.ambience.make(drawn.n_samples, material)
+        noise = drawn.ambience.make(drawn.n_samples, material, places_around(drawn.room, material.rooms))
         audio = drawn.mix.apply(audio, sample_rate, noise) if drawn.mix else audio
     for effect in drawn.recorded:
         audio = effect.apply(audio, sample_rate)
@@ -82,7 +82,9 @@ def stream(recipe: Recipe, material: Material, seed: int, name: str, seconds: fl
     """
     for index in range(int(np.ceil(seconds / recipe.seconds))):
         scene = make(recipe, material, seed, f"{name}/{index}")
-        yield replace(scene, audio=Quantise().apply(_faded(scene), scene.sample_rate))
+        faded = _faded(scene)
+        audio = recipe.quantise.apply(faded, scene.sample_rate) if recipe.quantise else faded
+        yield replace(scene, audio=audio)
 
 
 def negatives(recipe: Recipe, material: Material, seed: int, name: str, seconds: float) -> Iterator[Scene]:
