@@ -15,7 +15,7 @@ from tests import tiny_models
 from tests.tiny_models import SAMPLE_RATE, tone
 from training.expect.calibration import calibration, hops_of
 from training.expect.event_match import Sound
-from training.expect.play import LabelledStream, play
+from training.expect.play import LabelledStream, Played, play
 
 LOW = "Low tone"
 hops = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60)
@@ -83,6 +83,18 @@ def test_a_model_that_hears_its_tone_is_right_wherever_no_edge_is_near(tmp_path)
     assert found.brier < 0.01
     assert found.bins[-1].share_present == 1.0
     assert found.bins[0].share_present == 0.0
+
+
+def test_a_hop_speaks_of_the_audio_a_delay_before_its_end():
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=1600, offset_delay=8000)  # 0.2 s and 1 s
+    ends = np.arange(1, 501) * 0.04
+    stream = LabelledStream("room", np.zeros(0, np.int16), (Sound(LOW, 5.0, 10.0),))
+    posteriors = np.repeat(ends[:, None] / 20, 3, axis=1).astype(np.float32)
+    found, present = hops_of([Played(stream, posteriors, ends, ())], facts, LOW)
+    there = 20 * found[present]
+    assert (there.min(), there.max()) == pytest.approx((5.4, 10.8), abs=0.05)  # 0.2 s, the collar, off each end
+    away = 20 * found[~present]
+    assert not ((away > 5.0) & (away < 11.2)).any()
 
 
 def test_no_hop_and_a_posterior_that_is_none_are_refused():

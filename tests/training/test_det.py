@@ -70,7 +70,10 @@ def test_events_of_played_streams_are_those_of_the_detector_and_lie_where_the_to
     detector = Detector(model)
     detector.start("room")
     detector.push("room", one.samples)
-    found = [detection for hop in detector.step() for detection in hop.detections] + detector.flush()
+    hops = detector.step()
+    np.testing.assert_array_equal(played.posteriors, [hop.posteriors for hop in hops])
+    np.testing.assert_array_equal(played.end_seconds, [hop.end_sample / SAMPLE_RATE for hop in hops])
+    found = [detection for hop in hops for detection in hop.detections] + detector.flush()
     offsets = [d for d in found if d.offset_sample is not None]
     assert sorted((e.label, e.onset_seconds, e.offset_seconds) for e in played.events) == sorted(
         (d.label, d.onset_sample / SAMPLE_RATE, d.offset_sample / SAMPLE_RATE) for d in offsets
@@ -130,6 +133,44 @@ def test_the_delay_counts_to_publication_so_hops_that_confirm_add_to_it(model):
     more = np.subtract(late.delays_seconds, quick.delays_seconds)
     assert more == pytest.approx(4 * model.manifest.hop_seconds)
     assert late.delay_seconds() - quick.delay_seconds() == pytest.approx(4 * model.manifest.hop_seconds)
+
+
+def by_hand(sounds: list[tuple[float, float]], high: list[float], name: str = "room") -> Played:
+    """A stream as if played with hops of 0.04 s: Low tone is certain at hops that end at these times, else absent."""
+    ends = np.round(np.arange(1, 501) * 0.04, 6)
+    posteriors = np.zeros((len(ends), 3), np.float32)
+    posteriors[[int(np.argmin(np.abs(ends - at))) for at in high], 0] = 1.0
+    labelled = tuple(Sound(LOW, onset, offset) for onset, offset in sounds)
+    return Played(LabelledStream(name, np.zeros(0, np.int16), labelled), posteriors, ends, ())
+
+
+@pytest.mark.parametrize(("end", "delay"), [(5.12, None), (5.24, 0.24), (5.4, 0.4), (6.56, 1.56), (6.68, None)])
+def test_an_event_lies_the_onset_delay_before_its_decision_and_within_the_collar_it_is_the_sound(end, delay):
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=3200)  # 0.4 s
+    [found] = det([by_hand([(5.0, 6.0)], [end])], facts, LOW, [0.6])
+    assert found.delays_seconds == pytest.approx((delay,))
+    assert found.n_false_alarms == (delay is None)
+    assert found.hours * 3600 == pytest.approx(20 - 1.4, abs=0.08)
+
+
+def test_a_second_event_on_a_sound_is_neither_a_false_alarm_nor_its_delay():
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=0)
+    [found] = det([by_hand([(5.0, 6.0)], [5.12, 5.6])], facts, LOW, [0.6])
+    assert found.delays_seconds == pytest.approx((0.12,))
+    assert found.n_false_alarms == 0
+
+
+def test_where_two_sounds_could_be_meant_it_is_the_one_whose_onset_is_nearer():
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=0)
+    for end, heard in [(5.04, (True, False)), (5.16, (False, True))]:
+        [found] = det([by_hand([(5.0, 5.1), (5.2, 5.4)], [end])], facts, LOW, [0.6])
+        assert found.heard == heard
+
+
+def test_background_goes_to_the_half_that_has_less_audio_whatever_sounds_it_has():
+    played = [by_hand([(1, 2)] * 3, [], name="many"), by_hand([(1, 2)], [], name="few")]
+    played += [by_hand([], [], name=f"background-{i}") for i in range(4)]
+    assert [len(half) for half in halves(played, LOW)] == [3, 3]
 
 
 def test_hours_are_those_in_which_an_event_would_be_a_false_alarm(model):
