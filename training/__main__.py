@@ -6,16 +6,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from streamd.environment import prepare
+from streamd import environment
 from streamd.errors import StreamdError
 
-prepare()
+environment.prepare()
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Obey the command line and return an exit code."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Build models for streamd, offline.")
     commands = parser.add_subparsers(dest="command", required=True)
+    known = commands.add_parser(
+        "prepare",
+        help="know a data set: labels, groups, trims, and what is wrong with it",
+        description="Read a folder per label, or tables, and tell what is in them. Nothing is written.",
+    )
+    known.add_argument("data", type=Path, metavar="DATA", help="DATA/<label>/*.wav, or a layout that is recognised")
+    known.add_argument("--layout", metavar="NAME", help="read DATA as this, rather than as what it looks like")
     default = commands.add_parser(
         "yamnet",
         help="build the default model, models/yamnet/yamnet.onnx, and its card",
@@ -37,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     silero.add_argument("file", type=Path, metavar="FILE.onnx", help="the model file to write")
     options = parser.parse_args(arguments)
     try:
-        if options.command == "yamnet":
+        if options.command == "prepare":
+            _prepare(options.data, options.layout)
+        elif options.command == "yamnet":
             _yamnet(options.negatives)
         else:
             _silero(options.heard, options.file)
@@ -45,6 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"training: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _prepare(data: Path, layout: str | None) -> None:
+    from training.prepare.command import prepare
+
+    for line in prepare(data, layout):
+        print(line)
 
 
 def _yamnet(negatives: Path | None) -> None:

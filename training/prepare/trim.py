@@ -24,6 +24,12 @@ SILENT_DB = -70.0
 _N_SMOOTHED = 5
 """Frames, 80 ms: rumble scatters by 5 dB from frame to frame, by 2 dB over so many."""
 
+_FEWEST_FRAMES = 25
+"""0.4 s: the quietest fifth of a shorter clip is steady whatever it is, for it is a moment."""
+
+_LEAST_LIFT_DB = 5.0
+"""The loudest frame's, beyond above_floor_db: a sound that decays by less in its whole clip looks steady."""
+
 
 @dataclass(frozen=True)
 class Trim:
@@ -34,8 +40,8 @@ class Trim:
     below_peak_db: float = 40.0
     """What is further below the loudest frame is no sound, however quiet the floor: the end of a decay that the
     faintest noise of a room would cover."""
-    steady_db: float = 2.0
-    """The quietest tenth of the levels, smoothed over 80 ms, spreads by no more if it is a floor. Where it spreads
+    steady_db: float = 2.5
+    """The quietest fifth of the levels, smoothed over 80 ms, spreads by no more if it is a floor. Where it spreads
     further, it is the decay or the pauses of a sound that was cut tightly, and only below_peak_db holds."""
     longest_gap_seconds: float = 0.25
     """A longer one parts two sounds; pauses inside a word are shorter."""
@@ -51,7 +57,8 @@ class Found:
     onset_sample: int
     offset_sample: int
     floor_db: float | None
-    """Mean level of the quietest tenth, in dB of full scale; None where nothing is steady enough for a floor."""
+    """Mean level of the quietest fifth, in dB of full scale; None where nothing is steady, or nothing rises
+    from it."""
     peak_db: float
     """Level of the loudest frame."""
     n_sounds: int
@@ -69,6 +76,8 @@ def find_sound(samples: NDArray[np.float32], sample_rate: int, trim: Trim | None
     if peak < SILENT_DB:
         return Found("silent", 0, len(samples), None, peak, 0)
     floor = _floor_db(levels, trim.steady_db)
+    if floor is not None and peak < floor + trim.above_floor_db + _LEAST_LIFT_DB:
+        floor = None
     threshold = peak - trim.below_peak_db
     if floor is not None:
         threshold = max(threshold, floor + trim.above_floor_db)
@@ -86,13 +95,13 @@ def find_sound(samples: NDArray[np.float32], sample_rate: int, trim: Trim | None
 
 
 def _floor_db(levels: NDArray[np.float64], steady_db: float) -> float | None:
-    """Return the level of the floor; None if the quietest tenth of the levels (n_frames,) is none."""
-    if len(levels) < 2 * _N_SMOOTHED:
+    """Return the level of the floor; None if the quietest fifth of the levels (n_frames,) is none."""
+    if len(levels) < _FEWEST_FRAMES:
         return None
     power = np.convolve(10 ** (levels / 10), np.full(_N_SMOOTHED, 1 / _N_SMOOTHED), "valid")
     smooth = 10 * np.log10(power)
     # From the 2nd percentile: a drop-out is no floor.
-    lowest, highest = np.percentile(smooth, [2, 10])
+    lowest, highest = np.percentile(smooth, [2, 20])
     return float(smooth[smooth <= highest].mean()) if highest - lowest <= steady_db else None
 
 
