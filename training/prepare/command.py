@@ -50,8 +50,11 @@ def _of_groups(groups: list[Group]) -> Iterator[str]:
     kinds = Counter(group.evidence for group in groups)
     told = ", ".join(f"{n} {_told_by(kind)}" for kind, n in sorted(kinds.items()))
     yield f"\n{len(groups)} {'group' if len(groups) == 1 else 'groups'} ({told})"
+    if kinds["alone"]:
+        yield "  if some that stand alone share a speaker, a day or a device, say so: labels.csv with path and source"
     for group in groups[:_MOST_SHOWN]:
-        yield f"  {group.name}: {len(group.clips)} clips, {_told_by(group.evidence)}"
+        clips = "1 clip" if len(group.clips) == 1 else f"{len(group.clips)} clips"
+        yield f"  {group.name}: {clips}, {_told_by(group.evidence)}"
     yield from _and_more(len(groups))
 
 
