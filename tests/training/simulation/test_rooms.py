@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
-from training.prepare.simulation.room import places_around
+from training.prepare.clips import Clip
+from training.prepare.simulation import scene
+from training.prepare.simulation.material import Material, Sound
+from training.prepare.simulation.recipe import DRY
+from training.prepare.simulation.room import RoomRange, places_around
 from training.prepare.simulation.rooms import compute_rooms, draw_bank, recorded_rooms
 from training.prepare.simulation.shoebox import METHODS, Shoebox, ShoeboxRange
 
@@ -123,3 +130,20 @@ def test_a_folder_without_responses_and_a_file_that_is_none_are_named(tmp_path):
     (tmp_path / "hall.wav").write_bytes(b"no audio")
     with pytest.raises(ValueError, match=r"hall.wav can't be read"):
         recorded_rooms(tmp_path, SAMPLE_RATE)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_in_a_scene_the_label_begins_where_the_direct_path_is_heard(method, tmp_path):
+    rooms = compute_rooms(BOXES, SAMPLE_RATE, method, tmp_path)
+    click = np.zeros(800, np.float32)
+    click[0] = 0.5
+    sound = Sound(Clip(Path("click.wav"), "click", None, None, None, None), click)
+    recipe = replace(DRY, seconds=2.0, room=RoomRange(dry=0.0))
+    for room in rooms:
+        heard = scene.make(recipe, Material(SAMPLE_RATE, [sound], [room]), 0, "item")
+        onset = heard.labels[0].onset_sample
+        dry = scene.make(replace(recipe, room=None), Material(SAMPLE_RATE, [sound]), 0, "item")
+        assert onset == dry.labels[0].onset_sample + room.direct_sample
+        around = np.abs(heard.audio[onset - 8 : onset + 9])
+        assert abs(int(np.argmax(around)) - 8) <= 1
+        assert around.max() > 0.2
