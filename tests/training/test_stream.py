@@ -16,6 +16,7 @@ from streamd.model import Model  # noqa: E402
 from training.design.crnn import N_HIDDEN, Crnn  # noqa: E402
 from training.design.receptive_field import n_cold_outputs, n_frames_seen  # noqa: E402
 from training.design.stream import Hop, export_stream, stream_facts  # noqa: E402
+from training.design.tc_resnet import TcResNet  # noqa: E402
 from training.design.vgg import Vgg  # noqa: E402
 
 SPEC = LogMelSpec(n_mels=32)
@@ -66,8 +67,11 @@ def made(kind, **options):
     return ready(kind(SPEC.n_mels, 2, **options))
 
 
-def test_the_stream_of_an_exported_network_is_the_torch_network_run_once_over_the_whole_recording(tmp_path):
-    network = made(Vgg, n_blocks=3)
+@pytest.mark.parametrize(("kind", "n_blocks"), [(Vgg, 3), (TcResNet, 2)])
+def test_the_stream_of_an_exported_network_is_the_torch_network_run_once_over_the_whole_recording(
+    kind, n_blocks, tmp_path
+):
+    network = made(kind, n_blocks=n_blocks)
     file = tmp_path / "random.onnx"
     facts = export_stream(network, manifest_of(network), file)
     assert list(tmp_path.iterdir()) == [file]

@@ -30,7 +30,7 @@ from training.prepare.simulation.scene import Scene
 
 DENSE = 0.8
 """Share of time from which on mean is taken. A network that is right in every frame has the share as its mean, so mean
-charges 1 − share to frames that were right; from here on that is less than 0.2, which a threshold doesn't notice. A
+charges 1 − share to frames that were right; from here on that is at most 0.2, and every frame learns. A
 rule of thumb, not a measurement."""
 
 SPARSE = 0.05
