@@ -35,7 +35,7 @@ rule of thumb, not a measurement."""
 
 SPARSE = 0.05
 """Share of time below which max is taken. Let a network be sure of the sound and leave ε everywhere else: its linear
-softmax is under 1/2 when share / (1 − share) < ε − 2ε². For ε = 0.05, soon reached in training, that is a share of
+softmax is under 1/2 when share / (1 − share) < ε − 2ε². With an ε of 0.05, which is an assumption, that is a share of
 0.043: the loss would call a network wrong that heard it."""
 
 
