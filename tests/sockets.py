@@ -11,6 +11,7 @@ from pathlib import Path
 import zmq
 
 from streamd.counters import Counters
+from streamd.errors import EndpointError
 from streamd.events import Message
 from streamd.publish import Publisher
 from tests.wire import check_frames
@@ -45,8 +46,15 @@ def short_folder() -> Iterator[Path]:
 
 
 def a_publisher(context: Context, endpoint: str, run: str = "3f2a") -> Publisher:
-    """Start a publisher."""
-    return Publisher(context, [endpoint], run, "pi", Counters())
+    """Start a publisher, in the place of one that was closed just now if there was one."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return Publisher(context, [endpoint], run, "pi", Counters())
+        except EndpointError:
+            # close() returns before ZeroMQ's own thread has let go of the endpoint, and nothing tells when it has.
+            assert time.monotonic() < deadline, f"{endpoint} is never free"
+            time.sleep(0.005)
 
 
 def let_work(publisher: Publisher, until: Callable[[], bool]) -> None:
