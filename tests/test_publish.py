@@ -257,7 +257,7 @@ def test_an_endpoint_in_use_is_one_clear_line(context: Context) -> None:
     with sockets.create_server(("127.0.0.1", 0)) as other:
         endpoint = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(EndpointError, match=rf"^{endpoint}: can't listen there: Address already in use$"):
-            a_publisher(context, endpoint)
+            Publisher(context, [endpoint], "3f2a", "pi", Counters())
 
 
 def test_what_is_published_is_counted(publisher: Publisher) -> None:
