@@ -46,11 +46,16 @@ def short_folder() -> Iterator[Path]:
 
 
 def a_publisher(context: Context, endpoint: str, run: str = "3f2a") -> Publisher:
-    """Start a publisher, in the place of one that was closed just now if there was one."""
+    """Start a publisher."""
+    return Publisher(context, [endpoint], run, "pi", Counters())
+
+
+def another_publisher(context: Context, endpoint: str, run: str) -> Publisher:
+    """Start a publisher in the place of one that was closed just now."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return Publisher(context, [endpoint], run, "pi", Counters())
+            return a_publisher(context, endpoint, run)
         except EndpointError:
             # close() returns before ZeroMQ's own thread has let go of the endpoint, and nothing tells when it has.
             assert time.monotonic() < deadline, f"{endpoint} is never free"

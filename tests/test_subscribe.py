@@ -21,7 +21,16 @@ from streamd.events import Event, Heartbeat, Message, State
 from streamd.publish import Publisher
 from streamd.subscribe import Gap, Ledger, Subscription
 from tests import samples
-from tests.sockets import PATIENCE_SECONDS, Context, Ear, a_context, a_publisher, let_work, short_folder
+from tests.sockets import (
+    PATIENCE_SECONDS,
+    Context,
+    Ear,
+    a_context,
+    a_publisher,
+    another_publisher,
+    let_work,
+    short_folder,
+)
 from tests.wire import check_payload
 
 Heard = Event | State | Gap
@@ -260,7 +269,7 @@ def test_after_a_restart_what_the_new_run_said_before_we_were_back_is_a_gap(cont
         first.heartbeat({"kitchen": None})
         assert numbers(hear_until(subscription, first, 1), "run 1") == ([1], [])
         first.close()
-        second = a_publisher(context, f"ipc://{folder}/e", "run 2")
+        second = another_publisher(context, f"ipc://{folder}/e", "run 2")
         for _ in range(3):
             second.send(samples.onset(second))
         second.send(samples.state(second))
