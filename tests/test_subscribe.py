@@ -456,7 +456,7 @@ def test_without_an_endpoint_it_waits_for_a_daemon_wherever_one_starts(
         assert subscription.poll(0.1) is None
         for place in (system, mine, system):
             place.mkdir(exist_ok=True)
-            publisher = a_publisher(context, endpoints.default_endpoints(place)["events"], str(place))
+            publisher = another_publisher(context, endpoints.default_endpoints(place)["events"], str(place))
             publisher.send(samples.state(publisher))
             heard: list[Message | Gap] = []
 
