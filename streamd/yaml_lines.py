@@ -219,9 +219,10 @@ class _Reader:
         key_shape, title = _unwrap(shape.key_type)
         values = {}
         for key, value_node, here in self._entries(node, path):
+            value = self.read(value_node, shape.value_type, here)  # under a wrong name too: all mistakes at once
             if not isinstance(key_shape, shapes.StrType) or not _is_text(key.value, key_shape):
                 self._document.mistake(here, _unlike(key, (key_shape,), title))
-            elif (value := self.read(value_node, shape.value_type, here)) is not _WRONG:
+            elif value is not _WRONG:
                 values[key.value] = value
         if not node.value and shape.min_length:
             return self._wrong(path, "is empty; expected at least one entry, or leave the key out")
