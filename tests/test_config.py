@@ -348,3 +348,11 @@ def test_every_key_is_described() -> None:
         if "description" not in field and "$ref" not in field
     ]
     assert bare == []
+
+
+def test_the_mistakes_under_a_wrong_name_are_found_as_well() -> None:
+    with pytest.raises(ConfigError) as error:
+        parse("sources: {Kitchen: {mircophone: x}}")
+    inner, outer = sorted(error.value.mistakes, key=len)
+    assert "Kitchen.mircophone: unknown key; did you mean 'microphone'?" in inner
+    assert "found 'Kitchen'; expected a name" in outer
