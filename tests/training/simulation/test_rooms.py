@@ -43,6 +43,7 @@ def test_a_room_has_its_direct_path_at_level_one_its_measured_time_and_its_hall(
     for i, room in enumerate(rooms):
         box, place = BOXES[i // 2], i % 2
         assert room.direct_sample == round(box.distance(place) / 343 * SAMPLE_RATE)
+        assert (room.method, room.distance_m) == (method, box.distance(place))
         around = room.response[max(0, room.direct_sample - 40) : room.direct_sample + 41]
         assert np.sum(around.astype(np.float64) ** 2) == pytest.approx(1, rel=1e-4)
         assert room.rt60_seconds == pytest.approx(box.expected_rt60, rel=0.45)

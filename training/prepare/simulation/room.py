@@ -29,6 +29,10 @@ class Room:
     """By how much the direct path is late: labels move with it."""
     rt60_seconds: float
     """As measured on the response; nan where it has no decay to measure."""
+    method: str = "recorded"
+    """How the response was made: by somebody in a room, or a method of shoebox.py."""
+    distance_m: float | None = None
+    """From the sound to the microphone; None where nobody knows."""
 
     def apply(self, audio: Audio, sample_rate: int) -> Audio:
         """Return audio (n_samples,) as heard in the room, `direct_sample` late; the last echoes are cut off."""

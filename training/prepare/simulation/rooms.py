@@ -8,7 +8,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,7 +49,8 @@ def compute_rooms(boxes: Sequence[Shoebox], sample_rate: int, method: Method, ca
         hall = f"{method}-{key[:12]}"
         for place, response in enumerate(responses):
             direct_sample = box.direct_sample(place, sample_rate)
-            rooms.append(_room_with_direct(f"{hall}-{place}", hall, response, sample_rate, direct_sample))
+            room = _room_with_direct(f"{hall}-{place}", hall, response, sample_rate, direct_sample)
+            rooms.append(replace(room, method=method, distance_m=box.distance(place)))
     return rooms
 
 
