@@ -81,10 +81,7 @@ def stream(recipe: Recipe, material: Material, seed: int, name: str, seconds: fl
     made again alone.
     """
     for index in range(int(np.ceil(seconds / recipe.seconds))):
-        scene = make(recipe, material, seed, f"{name}/{index}")
-        faded = _faded(scene)
-        audio = recipe.quantise.apply(faded, scene.sample_rate) if recipe.quantise else faded
-        yield replace(scene, audio=audio)
+        yield _part(recipe, material, seed, name, index)
 
 
 def negatives(recipe: Recipe, material: Material, seed: int, name: str, seconds: float) -> Iterator[Scene]:
@@ -92,13 +89,30 @@ def negatives(recipe: Recipe, material: Material, seed: int, name: str, seconds:
 
     Nothing sounds in it, so there is no SNR: the noise is there in every scene, at the level that is drawn.
     """
+    noisy, quiet = _without_sounds(recipe, material)
+    return stream(noisy, quiet, seed, name, seconds)
+
+
+def negative(recipe: Recipe, material: Material, seed: int, name: str, index: int) -> Scene:
+    """Return one scene of `negatives`."""
+    noisy, quiet = _without_sounds(recipe, material)
+    return _part(noisy, quiet, seed, name, index)
+
+
+def _without_sounds(recipe: Recipe, material: Material) -> tuple[Recipe, Material]:
     if recipe.mix and not recipe.level:
         raise ValueError(
             "a stream without sounds needs the stage level: there is nothing else that its noise is set by"
         )
-    quiet = replace(material, sounds=())
     mixed = replace(recipe.mix, clean=0.0) if recipe.mix else None
-    return stream(replace(recipe, mix=mixed), quiet, seed, name, seconds)
+    return replace(recipe, mix=mixed), replace(material, sounds=())
+
+
+def _part(recipe: Recipe, material: Material, seed: int, name: str, index: int) -> Scene:
+    scene = make(recipe, material, seed, f"{name}/{index}")
+    faded = _faded(scene)
+    audio = recipe.quantise.apply(faded, scene.sample_rate) if recipe.quantise else faded
+    return replace(scene, audio=audio)
 
 
 def _faded(scene: Scene) -> Audio:
