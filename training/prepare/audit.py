@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from training.prepare.clips import Clip
 from training.prepare.groups import N_FOLDS, Group
 from training.prepare.measure import Measured, measure
+from training.prepare.trim import Trim
 
 BACKGROUND = "(background)"
 
@@ -25,6 +26,12 @@ DC_LIMIT = 0.01
 CLEAN_DB = 20.0
 """A clip is clean enough to simulate from where its own noise is this far below its sound: noise that is added at up
 to 20 dB then is what is heard."""
+DRY_SECONDS = 0.4
+"""The reverberation of a furnished living room (IEC 60268-13 asks for 0.3 to 0.6 s of a room to listen in). A clip that
+dies away faster is dry enough to simulate rooms on: what they add is longer than what it brings."""
+FASTEST_SHARE = 0.25
+"""Of the clips of a group die away faster than its room is taken to: most sounds outlast their own room now and then,
+hardly any group rings in three quarters of its clips without one."""
 GIVEN_AWAY = 0.9
 """Of pairs of a clip with the label and one without, those that loudness alone puts in order, this way or that."""
 FEWEST_COMPARED = 8
@@ -44,6 +51,8 @@ class LabelRow:
     median_seconds: float
     median_snr_db: float | None
     """Over the clips that show a floor; None where none does."""
+    median_decay_seconds: float | None
+    """In which its sounds fall by 60 dB, over the clips in which it can be told; None where it can in none."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +70,24 @@ class Audit:
     rows: list[LabelRow]
     findings: list[Finding]
     measured: dict[Path, Measured]
+    clean_share: float | None
+    """Of the recordings with a label that show a floor, those clean enough to simulate from; None: none shows one."""
+    dry_share: float | None
+    """Of the recordings with a label whose decay can be told, those of groups dry enough to simulate rooms on."""
 
 
-def audit(groups: Iterable[Group]) -> Audit:
-    """Measure all recordings of some groups and say what stands out.
+def audit(groups: Iterable[Group], trim: Trim | None = None) -> Audit:
+    """Measure all recordings of some groups and say what stands out; `trim` says how sounds are told from floors.
 
     Raises:
         RecordingError: a recording can't be read.
     """
     clips = [clip for group in groups for clip in group.clips]
-    measured = {path: measure(path) for path in sorted({clip.path for clip in clips})}
+    measured = {path: measure(path, trim) for path in sorted({clip.path for clip in clips})}
+    decays = _decays(clips, measured)
     findings = [
         *_recordings_that_stand_out(clips, measured),
+        *_rooms(clips, decays),
         *_duplicates(clips, measured),
         *_leaks(clips),
         *_few_groups(clips),
@@ -83,12 +98,21 @@ def audit(groups: Iterable[Group]) -> Audit:
     background = [clip for clip in clips if clip.label is None]
     if background:
         rows.append(_row(BACKGROUND, background, measured))
-    return Audit(rows, findings, measured)
+    floors = [snr for path in {c.path for c in clips if c.label} if (snr := measured[path].snr_db) is not None]
+    in_rooms = [_is_wet(found) for found in decays.values() for _ in found]
+    return Audit(
+        rows,
+        findings,
+        measured,
+        clean_share=float(np.mean(np.array(floors) >= CLEAN_DB)) if floors else None,
+        dry_share=float(1 - np.mean(in_rooms)) if in_rooms else None,
+    )
 
 
 def _row(label: str, clips: list[Clip], measured: dict[Path, Measured]) -> LabelRow:
     seconds = [_seconds(clip, measured) for clip in clips]
     snrs = [snr for path in {clip.path for clip in clips} if (snr := measured[path].snr_db) is not None]
+    decays = [d for path in {clip.path for clip in clips} if (d := measured[path].decay_seconds) is not None]
     return LabelRow(
         label,
         len(clips),
@@ -97,6 +121,7 @@ def _row(label: str, clips: list[Clip], measured: dict[Path, Measured]) -> Label
         sum(seconds),
         float(np.median(seconds)),
         float(np.median(snrs)) if snrs and label != BACKGROUND else None,
+        float(np.median(decays)) if decays and label != BACKGROUND else None,
     )
 
 
@@ -133,6 +158,31 @@ def _recordings_that_stand_out(clips: list[Clip], measured: dict[Path, Measured]
     for text, paths in kinds:
         if paths:
             yield Finding(f"{len(paths)} of {len(measured)} recordings {text}", sorted(paths))
+
+
+def _decays(clips: list[Clip], measured: dict[Path, Measured]) -> dict[str | None, list[float]]:
+    """Return the decays of each group with a label: a room is told by all that was recorded in it, not by one clip."""
+    decays: dict[str | None, list[float]] = defaultdict(list)
+    for path, source in {clip.path: clip.source for clip in clips if clip.label is not None}.items():
+        if (seconds := measured[path].decay_seconds) is not None:
+            decays[source].append(seconds)
+    return decays
+
+
+def _is_wet(decays: list[float]) -> bool:
+    return bool(np.quantile(decays, FASTEST_SHARE) > DRY_SECONDS)
+
+
+def _rooms(clips: list[Clip], decays: dict[str | None, list[float]]) -> Iterable[Finding]:
+    wet = {source for source, found in decays.items() if _is_wet(found)}
+    if wet:
+        n_clips = sum(len(decays[source]) for source in wet)
+        yield Finding(
+            f"{n_clips} of {sum(map(len, decays.values()))} recordings are of groups that take more than"
+            f" {DRY_SECONDS:g} s to fall by 60 dB: their rooms are in them already (or they ring by themselves);"
+            " not dry enough to simulate rooms on",
+            sorted({clip.path for clip in clips if clip.label is not None and clip.source in wet}),
+        )
 
 
 def _duplicates(clips: list[Clip], measured: dict[Path, Measured]) -> Iterable[Finding]:

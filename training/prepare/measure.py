@@ -11,7 +11,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from training.prepare.audio import SILENCE_DB, read_audio
-from training.prepare.trim import Found, find_sound
+from training.prepare.decay import decay_seconds
+from training.prepare.trim import Found, Trim, find_sound
 
 MOST_SECONDS = 600.0
 """Of a recording are measured: ten minutes of background tell what an hour would, in the memory of a small machine."""
@@ -50,19 +51,21 @@ class Measured:
     """Root mean square of the sound's span, without the mean, in dB of full scale."""
     snr_db: float | None
     """That loudness above the clip's own floor; None where the clip shows no floor."""
+    decay_seconds: float | None
+    """In which its sound falls by 60 dB: a bound on the reverberation in it; None where it can't be told."""
     digest: str
     """SHA-256 of rate and samples (16 bit): equal audio has equal digests, whatever its file format."""
     found: Found
 
 
-def measure(path: Path) -> Measured:
-    """Measure a recording, or its first MOST_SECONDS.
+def measure(path: Path, trim: Trim | None = None) -> Measured:
+    """Measure a recording, or its first MOST_SECONDS; `trim` says how its sound is told from its floor.
 
     Raises:
         RecordingError: it can't be read.
     """
     samples, sample_rate = read_audio(path, MOST_SECONDS)
-    found = find_sound(samples, sample_rate)
+    found = find_sound(samples, sample_rate, trim)
     span = samples[found.onset_sample : found.offset_sample].astype(np.float64)
     loudness = 10 * np.log10(max(float(span.var()), 10 ** (SILENCE_DB / 10)))
     pcm = np.rint(samples * np.float32(32768)).astype("<i4").tobytes()
@@ -75,6 +78,7 @@ def measure(path: Path) -> Measured:
         dc=float(samples.mean(dtype=np.float64)),
         loudness_db=float(loudness),
         snr_db=None if found.floor_db is None or found.verdict == "silent" else float(loudness - found.floor_db),
+        decay_seconds=decay_seconds(samples, sample_rate, found),
         digest=hashlib.sha256(f"{sample_rate}:".encode() + pcm).hexdigest(),
         found=found,
     )
