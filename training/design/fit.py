@@ -1,0 +1,328 @@
+"""The training loop: scenes in, a network out that is as good as the minutes allow.
+
+Read it top to bottom: `fit` is the whole, `_Run` is one step of it and what a checkpoint keeps. A run that was killed
+goes on from its folder and ends with the weights of an unbroken one, bit for bit (on a CPU, with as many threads):
+scenes are known by their numbers, chance by seed and step, and all else is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from streamd.errors import DataError
+from streamd.logmel import LogMelSpec
+from training.design import checkpoints
+from training.design.calibrate_batch_norm import calibrate
+from training.design.fit_settings import FitSettings
+from training.design.learner import Learner
+from training.design.progress import Progress, Quiet
+from training.design.streaming import StreamNetwork
+from training.design.targets import grid
+from training.prepare.simulation.scene import Scene
+
+Scenes = Callable[[int, int], Iterator[Scene]]
+"""(begin, n) → scenes number begin to begin + n − 1 of a list without end; a number is always the same scene. Far more
+are asked for than are taken, so they must be made when they are wanted; the iterator is closed after."""
+
+ENDLESS = 1 << 40
+"""Scenes asked for: how many will be wanted is known only when the first steps were timed."""
+
+TIMED_SHARE = 0.05
+"""Of the minutes, used to find out how many steps fit in; these steps are trained like all others."""
+N_TIMED = 8
+"""Steps that are timed at least, after the first two, which start everything."""
+N_UNTIMED = 2
+
+N_CHECKS = 8
+FIRST_CHECK = 0.3
+"""The scorer is asked that often, at even distances from that share of all steps on: before, the learning rate is too
+high for a network that anybody would want."""
+
+N_CHECKPOINTS = 20
+"""Written in a run besides those after each check: a kill costs a twentieth of it at most."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a scorer found."""
+
+    recall: float
+    """0 to 1, at the thresholds that the budget of false alarms allows."""
+    alarms_per_hour: float
+    keeps_budget: bool
+
+    @property
+    def rank(self) -> tuple[float, float, float]:
+        """Higher is better: the budget is kept; then recall, then fewer alarms. Where it is not, fewer alarms first:
+        a network that never stops hears every sound."""
+        if self.keeps_budget:
+            return 1.0, self.recall, -self.alarms_per_hour
+        return 0.0, -self.alarms_per_hour, self.recall
+
+    def __str__(self) -> str:
+        kept = "within" if self.keeps_budget else "over"
+        return f"recall {self.recall:.3f}, {self.alarms_per_hour:.2f} false alarms an hour, {kept} the budget"
+
+
+Scorer = Callable[[StreamNetwork], Score]
+"""Scores a network on the CPU in evaluation mode, its batch norms calibrated, on streams that training never hears."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network, and how it came about."""
+
+    network: StreamNetwork
+    """On the CPU, in evaluation mode, its batch norms calibrated."""
+    n_steps: int
+    """Done."""
+    audio_seconds: float
+    """Heard in training."""
+    seconds: float
+    """Wall time, with that of runs that were cut off and gone on from."""
+    losses: list[tuple[int, float]]
+    """(step, loss of its batch)"""
+    checkpoints: list[tuple[int, Score]]
+    """(step, score), in order."""
+    chosen_step: int
+    """After which the weights were taken."""
+
+
+def fit(
+    network: StreamNetwork,
+    spec: LogMelSpec,
+    labels: Sequence[str],
+    scenes: Scenes,
+    settings: FitSettings,
+    folder: Path,
+    scorer: Scorer | None = None,
+    negatives: Scenes | None = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Train a network, or go on where a run in the same folder was cut off.
+
+    Args:
+        network: with its first weights; it is changed.
+        spec: its log-mel.
+        labels: of its outputs, in order.
+        scenes: to learn from, all of one length, at least `targets.least_seconds`.
+        settings: how.
+        folder: made if it isn't there; holds checkpoint.pt, and a log for TensorBoard.
+        scorer: says after which step the weights were best; without one the last are taken.
+        negatives: scenes of that length without any of the sounds: hard ones are found in them.
+        progress: told of each step.
+
+    Raises:
+        DataError: scenes that don't fit the network, or a folder that holds a run of other settings.
+        ValueError: labels or bands that aren't the network's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if negatives is None:
+        settings = replace(settings, negative_share=0.0)
+    # Chance is the fit's own while it lasts.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        on_grid = grid(network, spec, labels, settings.target_delay_seconds)
+        run = _Run(Learner(network.to(settings.device), spec, on_grid, settings), settings, folder / "checkpoint.pt")
+        run.begin(scenes, negatives)
+        with SummaryWriter(str(folder), purge_step=run.learner.step + 1) as log:
+            _train(run, scenes, negatives, scorer, progress or Quiet(), log)
+        chosen = run.candidate()
+        if run.best is not None:
+            chosen.load_state_dict(run.best)
+    return Fitted(
+        network=chosen,
+        n_steps=run.learner.step,
+        audio_seconds=run.learner.audio_seconds,
+        seconds=run.seconds,
+        losses=list(enumerate(run.losses, start=1)),
+        checkpoints=[(step, Score(recall, alarms, kept)) for step, recall, alarms, kept in run.checks],
+        chosen_step=run.best_step or run.learner.step,
+    )
+
+
+def _train(
+    run: _Run,
+    scenes: Scenes,
+    negatives: Scenes | None,
+    scorer: Scorer | None,
+    progress: Progress,
+    log: SummaryWriter,
+) -> None:
+    """Do what is left of a run."""
+    learner = run.learner
+    if run.is_done:
+        return
+    with (
+        closing(_batches(scenes, learner.n_scenes, learner.step)) as sounding,
+        closing(_batches(negatives, learner.n_new_negatives, learner.step)) as quiet,
+    ):
+        while not run.is_done:
+            rate = run.learning_rate()
+            loss = learner.learn(next(sounding), next(quiet), rate)
+            run.losses.append(loss)
+            log.add_scalar("loss", loss, learner.step)
+            log.add_scalar("learning rate", rate, learner.step)
+            progress.stepped(learner.step, run.n_steps, loss, learner.audio_seconds)
+            if run.n_steps is None:
+                run.fix_n_steps(scorer)
+            if scorer is not None and run.is_check_due:
+                score = run.check(scorer)
+                log.add_scalar("recall", score.recall, learner.step)
+                log.add_scalar("false alarms per hour", score.alarms_per_hour, learner.step)
+                progress.checked(learner.step, str(score))
+            if run.is_checkpoint_due:
+                run.save()
+
+
+def _batches(scenes: Scenes | None, n: int, n_done: int) -> Generator[list[Scene]]:
+    """Yield the scenes of one step after the other, from the step after n_done on; empty ones where there are none."""
+    if scenes is None or not n:
+        while True:
+            yield []
+    source = scenes(n_done * n, ENDLESS)
+    try:
+        while True:
+            yield [next(source) for _ in range(n)]
+    finally:
+        close = getattr(source, "close", None)
+        if close:
+            close()
+
+
+class _Run:
+    """Where a run is: its plan, its checks, its best weights; what the checkpoint keeps of all that."""
+
+    def __init__(self, learner: Learner, settings: FitSettings, path: Path) -> None:
+        self.learner = learner
+        self.settings = settings
+        self.path = path
+        self.n_steps = settings.n_steps
+        self.n_rising = min(settings.n_rising, settings.n_steps // 5 if settings.n_steps else settings.n_rising)
+        self.falls_from = self.n_rising
+        self.losses: list[float] = []
+        self.checks: list[tuple[int, float, float, bool]] = []
+        self.best: dict[str, Any] | None = None
+        self.best_step: int | None = None
+        self._begun = time.monotonic()
+        self._times: list[float] = []
+        self._seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far, that of runs which were cut off included."""
+        return self._seconds_before + time.monotonic() - self._begun
+
+    def begin(self, scenes: Scenes, negatives: Scenes | None) -> None:
+        """Measure the first scenes, and take up what a checkpoint has kept."""
+        learner = self.learner
+        n_scenes, n_negatives = learner.n_first
+        with closing(_batches(scenes, n_scenes, 0)) as sounding, closing(_batches(negatives, n_negatives, 0)) as quiet:
+            learner.measure(next(sounding), next(quiet))
+        kept = checkpoints.load(self.path)
+        if kept is None:
+            return
+        if kept["made_with"] != self._made_with:
+            raise DataError(
+                f"{self.path} is of a run with other settings ({kept['made_with']}; these are {self._made_with}); "
+                "give another folder, or remove it"
+            )
+        learner.restore(kept["learner"])
+        self.n_steps, self.falls_from, self._seconds_before = kept["n_steps"], kept["falls_from"], kept["seconds"]
+        self.losses, self.checks = kept["losses"], [tuple(check) for check in kept["checks"]]
+        self.best, self.best_step = kept["best"], kept["best_step"]
+
+    @property
+    def _made_with(self) -> str:
+        return f"{self.settings}, labels {self.learner.grid.labels}, {self.learner.spec}"
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        state = {
+            "made_with": self._made_with,
+            "learner": self.learner.state(),
+            "n_steps": self.n_steps,
+            "falls_from": self.falls_from,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "checks": self.checks,
+            "best": self.best,
+            "best_step": self.best_step,
+        }
+        checkpoints.save(state, self.path)
+
+    @property
+    def is_done(self) -> bool:
+        """All steps are done, or the last checks were all worse than one before."""
+        if self.n_steps is not None and self.learner.step >= self.n_steps:
+            return True
+        return len([step for step, *_ in self.checks if step > (self.best_step or 0)]) >= self.settings.patience
+
+    @property
+    def is_checkpoint_due(self) -> bool:
+        """Not before the number of steps is fixed: from then on a run that goes on ends like one that wasn't cut."""
+        if self.n_steps is None:
+            return False
+        every = max(1, self.n_steps // N_CHECKPOINTS)
+        return self.learner.step % every == 0 or self.is_done or self.is_check_due
+
+    @property
+    def is_check_due(self) -> bool:
+        """Is this a step after which the scorer is asked?"""
+        if self.n_steps is None:
+            return False
+        shares = (FIRST_CHECK + (1 - FIRST_CHECK) * i / (N_CHECKS - 1) for i in range(N_CHECKS))
+        return self.learner.step in {max(1, round(share * self.n_steps)) for share in shares}
+
+    def learning_rate(self) -> float:
+        """Rising at first, then falling as a cosine does, to 0 at the last step (https://arxiv.org/abs/1608.03983)."""
+        step = self.learner.step
+        rate = self.settings.learning_rate * min(1.0, (step + 1) / max(1, self.n_rising))
+        if self.n_steps is None or step < self.falls_from:
+            return rate
+        done = (step - self.falls_from) / max(1, self.n_steps - self.falls_from)
+        return rate * (1 + math.cos(math.pi * done)) / 2
+
+    def fix_n_steps(self, scorer: Scorer | None) -> None:
+        """Fix how many steps fit into the minutes, once enough of them were timed."""
+        self._times.append(time.monotonic())
+        n_timed = len(self._times) - N_UNTIMED
+        budget = 60 * float(self.settings.minutes or 0)
+        if n_timed < N_TIMED or self.seconds < TIMED_SHARE * budget:
+            return
+        step_seconds = (self._times[-1] - self._times[N_UNTIMED - 1]) / n_timed
+        before = time.monotonic()
+        candidate = self.candidate()
+        if scorer is not None:
+            scorer(candidate)
+        check_seconds = time.monotonic() - before
+        left = budget - self.seconds - check_seconds * (N_CHECKS if scorer is not None else 1)
+        self.n_steps = self.learner.step + max(1, int(left / step_seconds))
+        self.falls_from = max(self.learner.step, self.n_rising)
+        self.save()
+
+    def candidate(self) -> StreamNetwork:
+        """Return the network as it would be exported now: a copy on the CPU, its batch norms calibrated."""
+        network = copy.deepcopy(self.learner.network)
+        calibrate(network, self.learner.first)
+        return network.to("cpu").eval()
+
+    def check(self, scorer: Scorer) -> Score:
+        """Ask the scorer, and keep the weights if they are the best so far; of equals the later."""
+        candidate = self.candidate()
+        score = scorer(candidate)
+        ranks = [Score(recall, alarms, kept).rank for _, recall, alarms, kept in self.checks]
+        if not ranks or score.rank >= max(ranks):
+            self.best, self.best_step = candidate.state_dict(), self.learner.step
+        self.checks.append((self.learner.step, score.recall, score.alarms_per_hour, score.keeps_budget))
+        return score

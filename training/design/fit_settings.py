@@ -1,0 +1,61 @@
+"""How to train, every default with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.design.pooling import Pooling
+from training.process.augmentation.filter_augment import FilterAugment
+from training.process.augmentation.mixup import Mixup
+from training.process.augmentation.spec_augment import SpecAugment
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of a fit.
+
+    Raises:
+        ValueError: a number out of range, or not one of minutes and n_steps.
+    """
+
+    minutes: float | None = None
+    """Wall time in all, checks and calibration included. The first steps are timed, then the number of steps is fixed
+    for good."""
+    n_steps: int | None = None
+    """Steps, in place of minutes."""
+    batch: int = 16
+    """Scenes in a step, negatives included."""
+    learning_rate: float = 3e-3
+    """At its highest; AdamW's usual 1e-3 is for longer runs than ten minutes."""
+    n_rising: int = 30
+    """Steps in which the learning rate rises, but a fifth of all at most: AdamW's averages mean nothing before."""
+    target_delay_seconds: float = 0.0
+    """By how much the network may answer late."""
+    pooling: Pooling = Pooling.FRAME_WISE
+    """From frames to a scene; frame-wise where onsets are known, as they are in simulated scenes."""
+    seed: int = 0
+    device: str = "cpu"
+    carry_over: float = 0.5
+    """Share of steps in which a recurrent network goes on from the scenes before, as it does in a stream."""
+    negative_share: float = 0.25
+    """Of a batch, where there are negatives: half of them new, half the hardest so far."""
+    most_weight: float = 5.0
+    """Of a frame with the sound, beside one without. Balance would ask for (1 − share) / share, 50 for a knock every
+    ten seconds; but what is weighed up as far is also heard where it isn't."""
+    patience: int = 4
+    """Checks in a row without a better score, after which the run ends early."""
+    spec_augment: SpecAugment | None = None
+    filter_augment: FilterAugment | None = None
+    mixup: Mixup | None = None
+    """The three are off until they are seen to help on conditions that training never drew."""
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.n_steps is None):
+            raise ValueError(f"minutes {self.minutes} and n_steps {self.n_steps}; expected one of the two")
+        for name in ("minutes", "n_steps", "batch", "learning_rate", "n_rising", "most_weight", "patience"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} {value}; expected a positive number")
+        for name, most in (("carry_over", 1.0), ("negative_share", 0.75)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} {getattr(self, name)}; expected 0 to {most}")

@@ -1,0 +1,57 @@
+"""How far a fit is: what it tells whoever asked for it, and that on a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress(Protocol):
+    """Told of each step of a fit."""
+
+    def stepped(self, step: int, n_steps: int | None, loss: float, audio_seconds: float) -> None:
+        """Hear of a step that is done; n_steps is None until it is known."""
+
+    def checked(self, step: int, told: str) -> None:
+        """Hear what the scorer said of the network after a step."""
+
+
+class Quiet:
+    """Tells nobody."""
+
+    def stepped(self, step: int, n_steps: int | None, loss: float, audio_seconds: float) -> None:
+        """Do nothing."""
+
+    def checked(self, step: int, told: str) -> None:
+        """Do nothing."""
+
+
+class Terminal:
+    """A bar on a terminal, with the loss and the audio heard; a line for each check. Use it in a with statement."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        told = "loss {task.fields[loss]:.4f}, {task.fields[minutes]:.0f} min of audio heard"
+        columns = TextColumn("fit"), BarColumn(), MofNCompleteColumn(), TextColumn(told), TimeRemainingColumn()
+        self._bar = Bar(*columns, console=console)
+        self._task = self._bar.add_task("fit", total=None, loss=float("nan"), minutes=0.0)
+
+    def __enter__(self) -> Terminal:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def stepped(self, step: int, n_steps: int | None, loss: float, audio_seconds: float) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=step, total=n_steps, loss=loss, minutes=audio_seconds / 60)
+
+    def checked(self, step: int, told: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(f"step {step}: {told}")
