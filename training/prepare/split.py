@@ -119,8 +119,13 @@ def _folds(groups: Sequence[Group]) -> list[Split]:
     """Return one split where every label has five groups, else one for each that is left out."""
     clips_of = folds(groups)
     if _fewest_groups(groups) >= N_FOLDS:
-        test, tuning, *rest = clips_of
+        # Where groups hold several labels, a fold may lack one: then it trains.
+        test, tuning, *rest = sorted(clips_of, key=lambda fold: -len(_labels(fold)))
         reason = f"{len(groups)} groups in {N_FOLDS} folds, none cut: one tests, one tunes, {len(rest)} train"
+        for what, part in (("tests", test), ("tunes", tuning)):
+            missing = _labels(clip for group in groups for clip in group.clips) - _labels(part)
+            if missing:
+                reason += f"; nothing {what} {', '.join(sorted(missing))}"
         return [Split([clip for fold in rest for clip in fold], tuning, test, reason)]
     fewest = _fewest_groups(groups)
     reason = (

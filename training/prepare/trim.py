@@ -63,6 +63,8 @@ class Found:
     """Level of the loudest frame."""
     n_sounds: int
     """Sounds with longer gaps between; onset to offset holds them all."""
+    spans: tuple[tuple[int, int], ...] = ()
+    """Of each of those sounds, from its onset to its offset."""
 
 
 def find_sound(samples: NDArray[np.float32], sample_rate: int, trim: Trim | None = None) -> Found:
@@ -83,15 +85,18 @@ def find_sound(samples: NDArray[np.float32], sample_rate: int, trim: Trim | None
         threshold = max(threshold, floor + trim.above_floor_db)
     loud = np.flatnonzero(levels >= threshold)
     if not len(loud):
-        return Found("fills the clip", 0, len(samples), floor, peak, 1)
+        return Found("fills the clip", 0, len(samples), floor, peak, 1, ((0, len(samples)),))
     n_frame = round(FRAME_SECONDS * sample_rate)
     margin = round(trim.margin_seconds * sample_rate)
     # The last frame reaches to the end, however long that is.
     end = len(samples) if loud[-1] == len(levels) - 1 else (int(loud[-1]) + 1) * n_frame
-    onset, offset = max(0, int(loud[0]) * n_frame - margin), min(len(samples), end + margin)
-    n_sounds = 1 + int(np.count_nonzero((np.diff(loud) - 1) * n_frame > trim.longest_gap_seconds * sample_rate))
+    gaps = np.flatnonzero((np.diff(loud) - 1) * n_frame > trim.longest_gap_seconds * sample_rate)
+    onsets = [max(0, int(frame) * n_frame - margin) for frame in loud[[0, *(gaps + 1)]]]
+    ends = [*((int(frame) + 1) * n_frame for frame in loud[gaps]), end]
+    spans = tuple((onset, min(len(samples), end + margin)) for onset, end in zip(onsets, ends, strict=True))
+    onset, offset = spans[0][0], spans[-1][1]
     verdict: Verdict = "fills the clip" if (onset, offset) == (0, len(samples)) else "found"
-    return Found(verdict, onset, offset, floor, peak, n_sounds)
+    return Found(verdict, onset, offset, floor, peak, len(spans), spans)
 
 
 def _floor_db(levels: NDArray[np.float64], steady_db: float) -> float | None:

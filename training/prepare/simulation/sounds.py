@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import count
+from math import ceil
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 
+from streamd.capture.recording import RecordingReader
 from training.prepare.audio import read_audio
 from training.prepare.clips import Clip
-from training.prepare.simulation.audio import Audio
+from training.prepare.simulation.audio import Audio, to_gain
 from training.prepare.simulation.material import Sound
 from training.prepare.trim import Trim, find_sound
 
@@ -19,6 +24,12 @@ FADE_SECONDS = 0.005
 """Where a recording was cut, its noise would begin with a click."""
 QUIETER_DB = 20.0
 """Of several sounds in a clip, one this far below the loudest is a touch of the microphone or a rest of the other."""
+
+MOST_BACKGROUND_SECONDS = 3600.0
+"""Of recordings of places are used: an hour is 230 MB at 16 kHz, and six times what a network hears in ten minutes of
+training."""
+STRETCH_SECONDS = 30.0
+"""Where there is more, it is taken in stretches of so long."""
 
 
 def sounds_of(clips: Iterable[Clip], sample_rate: int, trim: Trim | None = None) -> list[Sound]:
@@ -47,16 +58,17 @@ def sounds_of(clips: Iterable[Clip], sample_rate: int, trim: Trim | None = None)
 def backgrounds_of(clips: Iterable[Clip], sample_rate: int) -> list[Audio]:
     """Return the recordings of clips without a label (n_samples,) each, or their pieces; silent ones are left out.
 
+    Of more than MOST_BACKGROUND_SECONDS in all, the same share of each recording is taken, spread over its length.
+
     Raises:
         RecordingError: one of them can't be read.
     """
-    backgrounds = []
-    for clip, audio in _decoded((clip for clip in clips if clip.label is None), sample_rate):
-        begin, end = clip.onset_seconds or 0.0, clip.offset_seconds
-        piece = audio[round(begin * sample_rate) : None if end is None else round(end * sample_rate)]
-        if piece.any():
-            backgrounds.append(piece)
-    return backgrounds
+    quiet = [clip for clip in clips if clip.label is None]
+    seconds = sum(_seconds(clip) for clip in quiet)
+    share = min(1.0, MOST_BACKGROUND_SECONDS / seconds) if quiet else 1.0
+    stretches = count()
+    pieces = (_background(clip, sample_rate, share, stretches) for clip in quiet)
+    return [piece for piece in pieces if piece.any()]
 
 
 def speech_of(paths: Iterable[Path], sample_rate: int) -> Audio:
@@ -82,10 +94,36 @@ def _decoded(clips: Iterable[Clip], sample_rate: int) -> Iterator[tuple[Clip, Au
 
 
 def _spans(audio: Audio, sample_rate: int, trim: Trim | None) -> list[tuple[int, int]]:
-    found = find_sound(audio, sample_rate, trim)
-    if found.verdict == "silent":
-        return []
-    return [(found.onset_sample, found.offset_sample)]
+    """Return from where to where the sounds of a clip (n_samples,) last; none for a silent one."""
+    spans = find_sound(audio, sample_rate, trim).spans
+    peaks = [float(np.abs(audio[begin:end]).max()) for begin, end in spans]
+    return [span for span, peak in zip(spans, peaks, strict=True) if peak >= max(peaks) * to_gain(-QUIETER_DB)]
+
+
+def _seconds(clip: Clip) -> float:
+    if clip.onset_seconds is not None and clip.offset_seconds is not None:
+        return clip.offset_seconds - clip.onset_seconds
+    return float(soundfile.info(clip.path).duration)
+
+
+def _background(clip: Clip, sample_rate: int, share: float, stretches: Iterator[int]) -> Audio:
+    """Return a share (0…1) of a background recording, or of its piece; one stretch in 1 / share is kept."""
+    reader = RecordingReader(str(clip.path))
+    try:
+        resampler = soxr.ResampleStream(reader.sample_rate, sample_rate, 1, "float32")
+        begin = round((clip.onset_seconds or 0.0) * reader.sample_rate)
+        end = sys.maxsize if clip.offset_seconds is None else round(clip.offset_seconds * reader.sample_rate)
+        kept, position = [np.zeros(0, np.float32)], 0
+        n_block = round(STRETCH_SECONDS * reader.sample_rate)
+        while position < end and len(block := reader.read(min(n_block, end - position))):
+            inside = block[max(0, begin - position) :]
+            position += len(block)
+            if len(inside) and ceil((i := next(stretches)) * share + share) > ceil(i * share):
+                kept.append(resampler.resample_chunk(inside))
+    finally:
+        reader.close()
+    audio = np.concatenate([*kept, resampler.resample_chunk(np.zeros(0, np.float32), last=True)])
+    return audio - np.mean(audio, dtype=np.float64).astype(np.float32) if len(audio) else audio
 
 
 def _cut(audio: Audio, begin: int, end: int, sample_rate: int) -> Audio:
