@@ -111,6 +111,18 @@ def fetch(package: Package, cache: Path) -> Path:
     return next(folder.glob(f"{package.name}_*.deb"))
 
 
+def unpack(package: Package, cache: Path) -> Path:
+    """Download and unpack a Debian package, once, and return the folder that has its files; nothing is installed."""
+    root = cache / "unpacked" / package.name
+    if not root.exists():
+        # Under another name first: an unpacking that was cut short must not pass for a whole one.
+        part = root.with_name(f"{package.name}.part")
+        part.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["dpkg-deb", "-x", fetch(package, cache), part], check=True)
+        part.rename(root)
+    return root
+
+
 def prepare(cache: Path) -> list[Stream]:
     """Return all streams, made on the first call and read from the cache later."""
     streams: list[Stream] = []
@@ -159,13 +171,7 @@ def _halves(package: Package, cache: Path) -> dict[Half, Samples]:
 
     Files of equal content count once. In the order of their checksums each goes to the half that is shorter so far.
     """
-    root = cache / "unpacked" / package.name
-    if not root.exists():
-        # Under another name first: an unpacking that was cut short must not pass for a whole one.
-        part = root.with_name(f"{package.name}.part")
-        part.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["dpkg-deb", "-x", fetch(package, cache), part], check=True)
-        part.rename(root)
+    root = unpack(package, cache)
     found = {hashlib.sha256(p.read_bytes()).hexdigest(): p for g in package.recordings for p in sorted(root.glob(g))}
     pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.int16)
     parts: dict[Half, list[Samples]] = {half: [] for half in HALVES}

@@ -1,0 +1,40 @@
+"""When somebody speaks in a dry recording: the rule that labels training and test alike, on a grid of 10 ms."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+GRID_SAMPLES = 160
+"""10 ms."""
+DEPTH_DB = 30.0
+"""Speech is what lies within this much of the loud frames, those of the 95th percentile."""
+PERCENTILE = 95.0
+LONGEST_GAP_SECONDS = 0.2
+"""Shorter pauses belong to the speech: stops, and breaths between words."""
+
+
+def active(samples: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return for each 10 ms of a dry recording (n_samples,) whether there is speech; a rest is left out."""
+    n_frames = len(samples) // GRID_SAMPLES
+    frames = samples[: n_frames * GRID_SAMPLES].reshape(n_frames, GRID_SAMPLES).astype(np.float64)
+    power = np.mean(frames**2, axis=1)
+    if not power.any():
+        return np.zeros(n_frames, np.bool_)
+    loud = float(np.percentile(power, PERCENTILE)) or float(power.max())
+    found = power >= loud * 10 ** (-DEPTH_DB / 10)
+    gap = round(LONGEST_GAP_SECONDS * SAMPLE_RATE / GRID_SAMPLES)
+    where = np.flatnonzero(found)
+    for before, after in zip(where[:-1], where[1:], strict=True):
+        if 1 < after - before <= gap:
+            found[before:after] = True
+    return found
+
+
+def stretches(samples: NDArray[np.int16] | NDArray[np.float32]) -> list[tuple[float, float]]:
+    """Return onset and offset, in seconds, of each stretch of speech in a dry recording (n_samples,)."""
+    edges = np.diff(active(samples).astype(np.int8), prepend=0, append=0)
+    seconds = GRID_SAMPLES / SAMPLE_RATE
+    onsets, offsets = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    return [(float(a * seconds), float(b * seconds)) for a, b in zip(onsets, offsets, strict=True)]
