@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -112,16 +113,14 @@ class Workers:
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Return the result to come of a function of a module, called with small arguments in one of the processes."""
-        if not self._workers:
-            done: Future[Any] = Future()
-            done.set_result(function(*arguments))
-            return done
+        if not self.n_workers:
+            return _done_here(function, arguments)
         self._n_tasks += 1
         return self._workers[self._n_tasks % self.n_workers].ask(Task(function, arguments))
 
     def share(self, thing: object) -> object:
         """Return what stands for an object in arguments of `run`; it is copied once, and its arrays are mapped."""
-        if not self._workers:
+        if not self.n_workers:
             return thing
         if id(thing) not in self._shared:
             handle = Shared(len(self._shared))
@@ -150,7 +149,11 @@ class Workers:
             for later in range(i, i + max(1, AHEAD * self.n_workers)):
                 if later not in ahead:
                     ahead[later] = self.run(make, shared, seed, name, later)
-            yield ahead.pop(i).result()
+            try:
+                made = ahead.pop(i).result()
+            except SimulationError as error:
+                raise SimulationError(f"the scene {name}/{i} can't be made: {error}") from error
+            yield made
 
 
 class _Worker:
@@ -161,7 +164,7 @@ class _Worker:
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         one_thread = dict.fromkeys(THREADS, "1")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "training.prepare.simulation.worker"],
+            [sys.executable, "-P", "-m", "training.prepare.simulation.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is the parent's
@@ -189,8 +192,8 @@ class _Worker:
         self._process.wait()
         self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
+            with suppress(BrokenPipeError):  # of a task that it never read
+                pipe.close()  # type: ignore[union-attr]
 
     def _read(self) -> None:
         while True:
@@ -210,8 +213,17 @@ class _Worker:
         code = self._process.returncode
         while self._waiting:
             self._waiting.popleft().set_exception(
-                SimulationError(f"a process that made scenes ended with {code}; expected it to go on")
+                SimulationError(f"a process that makes scenes ended by itself, with {code}; is there memory enough?")
             )
+
+
+def _done_here(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Future[Any]:
+    done: Future[Any] = Future()
+    try:
+        done.set_result(function(*arguments))
+    except Exception as error:  # noqa: BLE001  as in a worker
+        done.set_exception(SimulationError(f"{type(error).__name__}: {error}"))
+    return done
 
 
 def store(thing: object, folder: Path) -> None:
