@@ -61,6 +61,13 @@ def test_a_label_without_an_answer_asks_for_training(heard):
     assert heard.configuration is None
 
 
+def test_silence_and_noise_are_no_answer(tmp_path):
+    hiss = [np.random.default_rng(i).normal(0, 0.1, SAMPLE_RATE) for i in range(3)]
+    for one in hear_known([*written(tmp_path, "hiss", hiss), *written(tmp_path, "faint", thuds(3), -60)]).labels:
+        for found in (one.answers, one.closest):
+            assert found is None or not set(found.known.lower().split()) & {"silence", "noise", "static", "inside,"}
+
+
 def test_the_configuration_is_one_that_the_daemon_reads(heard):
     alone = dataclasses.replace(heard, labels=heard.labels[:1])
     assert alone.configuration is not None

@@ -100,11 +100,12 @@ def test_how_sounds_are_told_from_their_floor_is_adjustable_and_nobody_needs_to_
     _, gentle = drained(prepare(tmp_path, trim=Trim(above_floor_db=6), hear=False))
     _, strict = drained(prepare(tmp_path, trim=Trim(above_floor_db=25), hear=False))
     assert gentle.hearings is None
-    longer = [
-        gentle.audit.measured[path].found.offset_sample > found.found.offset_sample
+    later = [
+        gentle.audit.measured[path].found.offset_sample - found.found.offset_sample
         for path, found in strict.audit.measured.items()
     ]
-    assert all(longer)
+    assert min(later) >= 0
+    assert max(later) > 0
 
 
 def test_the_first_line_comes_before_any_audio_is_measured(tmp_path, monkeypatch):

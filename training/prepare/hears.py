@@ -27,6 +27,10 @@ from training.prepare.trim import find_sound
 
 MODEL = "yamnet"
 
+FIRST_NO_SOUND = "Silence"
+"""From here on, AudioSet's list has silence, test tones, places, noise and ways of reproduction: true of many clips,
+and nothing that anybody waits for."""
+
 PAD_SECONDS = 1.0
 """Before and after each clip: the model's first score comes after 1.2 s, and an event takes hops to be confirmed."""
 MOST_SECONDS = 10.0
@@ -280,10 +284,11 @@ def _hearing(label: str, replies: list[_Reply], model: Model) -> Hearing:
         is_default = found.known in facts.default_labels
         return found.suffices and is_default, found.suffices, share, found.median_posterior
 
-    candidates = np.flatnonzero(answered)
+    n_sounds = facts.labels.index(FIRST_NO_SOUND)
+    candidates = np.flatnonzero(answered[:n_sounds])
     answers = answer(max(candidates.tolist(), key=rank)) if len(candidates) else None
     nearest = medians if separation is None else separation + 1e-6 * medians
-    return Hearing(label, answers, answer(int(np.argmax(nearest))))
+    return Hearing(label, answers, answer(int(np.argmax(nearest[:n_sounds]))))
 
 
 def _separation(own: NDArray[np.float32], rest: NDArray[np.float32]) -> NDArray[np.float64]:
