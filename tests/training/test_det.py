@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 pytest.importorskip("onnx")
 pytest.importorskip("scipy")
@@ -20,12 +19,12 @@ from streamd.config import DecisionOverride
 from streamd.detector import Detector
 from streamd.model import Model
 from tests import tiny_models
-from tests.tiny_models import SAMPLE_RATE, tone
+from tests.tiny_models import SAMPLE_RATE
+from tests.training.tone_streams import HIGH, LOW, loud, stream
 from training.expect.det import THRESHOLDS, Point, choose, choose_and_report, det, halves, joined
 from training.expect.event_match import Sound, collar, score, total
 from training.expect.play import LabelledStream, Played, play
 
-LOW, HIGH = "Low tone", "High tone"
 KINDS = [("window", "log_mel"), ("stream", "log_mel"), ("window", "samples"), ("stream", "samples")]
 
 
@@ -38,28 +37,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Mo
 @pytest.fixture
 def model(models: dict[tuple[str, str], Model]) -> Model:
     return models["stream", "log_mel"]
-
-
-def stream(
-    name: str,
-    seconds: float,
-    tones: list[tuple[str, float, float, float]],
-    unlabelled: list[tuple[str, float, float, float]] = [],  # noqa: B006
-    group: str | None = None,
-) -> LabelledStream:
-    """Faint noise with tones (label, onset, offset in seconds, level), labelled or not."""
-    random = np.random.default_rng(list(name.encode()))
-    samples: NDArray[np.float32] = random.normal(0, 1e-4, round(seconds * SAMPLE_RATE)).astype(np.float32)
-    for label, onset, offset, level in (*tones, *unlabelled):
-        begin, end = round(onset * SAMPLE_RATE), round(offset * SAMPLE_RATE)
-        samples[begin:end] += tone(end - begin, label, level)
-    sounds = tuple(Sound(label, onset, offset) for label, onset, offset, _ in tones)
-    return LabelledStream(name, samples, sounds, group)
-
-
-def loud(n: int, label: str = LOW, level: float = 0.5) -> list[tuple[str, float, float, float]]:
-    """So many tones of half a second, two seconds apart."""
-    return [(label, 2.0 * i + 1, 2.0 * i + 1.5, level) for i in range(n)]
 
 
 @pytest.mark.parametrize("which", KINDS)

@@ -1,12 +1,13 @@
 """How long after a sound begins and ends the decision says so: measured on sounds placed at known times.
 
 The manifest carries both medians, in samples; the detector takes them off, so that an event lies where its
-sound lies. Placed are sounds that can be made from a formula, and YAMNet's own reference of a crow.
+sound lies. Placed are sounds that can be made from a formula, and YAMNet's own reference of a crow; streams of labelled
+sounds are measured by `stream_delays`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,27 @@ class Delays:
     offset_quartiles: tuple[int, int]
     n_heard: int
     n_placed: int
+    sample_rate: int = SAMPLE_RATE
+
+    @classmethod
+    def of(
+        cls, late_onsets: Sequence[int], late_offsets: Sequence[int], n_placed: int, sample_rate: int = SAMPLE_RATE
+    ) -> Delays:
+        """Return the medians and quartiles of how late onsets and offsets were, in samples; at least one of each.
+
+        A decision can't be taken before its sound: a median below 0 is 0.
+        """
+        on, off = (
+            [max(0, round(float(at))) for at in np.percentile(late, [25, 50, 75])]
+            for late in (late_onsets, late_offsets)
+        )
+        return cls(on[1], off[1], (on[0], on[2]), (off[0], off[2]), len(late_onsets), n_placed, sample_rate)
 
     def as_expected(self) -> dict[str, Any]:
         """Return what the manifest says of them, in seconds."""
 
         def seconds(samples: tuple[int, int]) -> list[float]:
-            return [round(one / SAMPLE_RATE, 3) for one in samples]
+            return [round(one / self.sample_rate, 3) for one in samples]
 
         return {
             "n_placed": self.n_placed,
@@ -84,15 +100,7 @@ def measure(model: Model, decisions: Mapping[str, DecisionSpec]) -> Delays:
                 late_offset.append(offset - begin - len(sound.samples))
     if not late_onset:
         raise ValueError("none of the placed sounds was heard")
-    on, off = (np.percentile(late, [25, 50, 75]).round().astype(int).tolist() for late in (late_onset, late_offset))
-    return Delays(
-        onset=on[1],
-        offset=off[1],
-        onset_quartiles=(on[0], on[2]),
-        offset_quartiles=(off[0], off[2]),
-        n_heard=len(late_onset),
-        n_placed=len(sounds) * N_PLACES,
-    )
+    return Delays.of(late_onset, late_offset, len(sounds) * N_PLACES)
 
 
 def _first_event(model: Model, sound: Placed, spec: DecisionSpec, begin: int, seed: int) -> list[tuple[int, int]]:

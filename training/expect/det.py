@@ -8,7 +8,7 @@ outside all of them is a false alarm. So one event that never ends hears one sou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -88,28 +88,49 @@ def det(
         label: one of the model's labels.
         thresholds: onset thresholds, rising.
     """
-    column = manifest.labels.index(label)
-    specs = [_with_threshold(manifest.decision_of(label), at) for at in thresholds]
-    zones = [_Zones(one, manifest, label) for one in played]
-    posteriors = [np.broadcast_to(one.posteriors[:, [column]], (len(one.posteriors), len(specs))) for one in played]
-    delays: list[list[list[float | None]]] = [[[None] * len(zone.sounds) for zone in zones] for _ in specs]
-    n_false_alarms = [0] * len(specs)
-    for edge, hop in onsets(posteriors, specs, manifest.hop_seconds):
-        zone, one = zones[edge.row], played[edge.row]
-        heard = zone.sound_at(edge.hop)
+    return outcomes(played, manifest, [(label, with_threshold(manifest.decision_of(label), at)) for at in thresholds])
+
+
+def outcomes(
+    played: Sequence[Played], manifest: Manifest, candidates: Sequence[tuple[str, DecisionSpec]]
+) -> list[Point]:
+    """Return what each of many decisions, of one label or several, would come to: all of them in one pass.
+
+    Args:
+        played: streams that were played through the model.
+        manifest: of that model; its own decisions are not looked at.
+        candidates: labels, and how they might be decided.
+
+    Returns:
+        A point for each candidate, in their order.
+    """
+    gaps = [(label, spec.min_silence_seconds) for label, spec in candidates]
+    zones = {key: [Zones(one, manifest, *key) for one in played] for key in dict.fromkeys(gaps)}
+    found: list[list[list[float | None]]] = [[[None] * len(zone.sounds) for zone in zones[key]] for key in gaps]
+    n_false_alarms = [0] * len(candidates)
+    columns = np.array([manifest.labels.index(label) for label, _ in candidates], np.intp)
+    specs = [spec for _, spec in candidates]
+    for edge, hop in onsets([one.posteriors for one in played], specs, manifest.hop_seconds, columns):
+        zone = zones[gaps[edge.label]][edge.row]
+        heard = zone.sound_at(float(zone.places[edge.hop]))
         if heard is None:
             n_false_alarms[edge.label] += 1
-        elif delays[edge.label][edge.row][heard] is None:
-            delays[edge.label][edge.row][heard] = float(one.end_seconds[hop]) - zone.sounds[heard].onset_seconds
-    groups = tuple(one.group for one, zone in zip(played, zones, strict=True) for _ in zone.sounds)
-    hours = sum(zone.absent_seconds for zone in zones) / 3600
+        elif found[edge.label][edge.row][heard] is None:
+            end = float(played[edge.row].end_seconds[hop])
+            found[edge.label][edge.row][heard] = end - zone.sounds[heard].onset_seconds
     return [
-        Point(at, tuple(delay for row in delays[i] for delay in row), groups, n_false_alarms[i], hours)
-        for i, at in enumerate(thresholds)
+        Point(
+            threshold=spec.onset_threshold,
+            delays_seconds=tuple(delay for row in delays for delay in row),
+            groups=tuple(one.group for one, zone in zip(played, zones[key], strict=True) for _ in zone.sounds),
+            n_false_alarms=n_false,
+            hours=sum(zone.absent_seconds for zone in zones[key]) / 3600,
+        )
+        for spec, key, delays, n_false in zip(specs, gaps, found, n_false_alarms, strict=True)
     ]
 
 
-def _with_threshold(spec: DecisionSpec, at: float) -> DecisionSpec:
+def with_threshold(spec: DecisionSpec, at: float) -> DecisionSpec:
     """Return a decision with another onset_threshold, offset_threshold in proportion: as the configuration does it."""
     offset_threshold = min(at, spec.offset_threshold * (at / spec.onset_threshold))
     return msgspec.structs.replace(spec, onset_threshold=at, offset_threshold=offset_threshold)
@@ -120,11 +141,15 @@ def choose(points: Sequence[Point], alarms_per_hour: float) -> Point | None:
 
     Of points of equal recall it is the middle one: as far from missing as from alarming.
     """
-    begin = lowest_within(np.array([one.n_false_alarms for one in points]), alarms_per_hour * points[0].hours)
-    allowed = points[begin:]
-    most = max((sum(one.heard) for one in allowed), default=0)
-    best = [one for one in allowed if sum(one.heard) == most]
-    return best[len(best) // 2] if most else None
+    return choose_within(points, alarms_per_hour * points[0].hours)
+
+
+def choose_within(points: Sequence[Point], most: float) -> Point | None:
+    """Return the same for a budget that is a number: so many false alarms at most, in all the hours together."""
+    allowed = points[lowest_within(np.array([one.n_false_alarms for one in points]), most) :]
+    n_heard = max((sum(one.heard) for one in allowed), default=0)
+    best = [one for one in allowed if sum(one.heard) == n_heard]
+    return best[len(best) // 2] if n_heard else None
 
 
 def choose_and_report(
@@ -175,31 +200,30 @@ def halves(played: Sequence[Played], label: str) -> tuple[list[Played], list[Pla
     return both
 
 
-class _Zones:
-    """Where events of one label are expected in one stream."""
+class Zones:
+    """Where events of one label are expected in one stream: while a sound of it lasts, give or take the collar."""
 
-    def __init__(self, one: Played, manifest: Manifest, label: str) -> None:
-        gap = manifest.decision_of(label).min_silence_seconds
-        self.sounds = joined([sound for sound in one.stream.sounds if sound.label == label], gap)
+    def __init__(self, one: Played, manifest: Manifest, label: str, gap_seconds: float) -> None:
+        """Find them; sounds closer than the gap are one, as the decision makes one event of them."""
+        self.sounds = joined([sound for sound in one.stream.sounds if sound.label == label], gap_seconds)
         margin = collar(manifest.hop_seconds)
         self._onsets = np.array([sound.onset_seconds for sound in self.sounds])
         self._begins = self._onsets - margin
         self._ends = np.array([sound.offset_seconds for sound in self.sounds]) + margin
-        # Where an event lies whose first candidate is this hop; the detector says the same.
-        self._places = np.maximum(one.end_seconds - manifest.onset_delay / manifest.sample_rate, 0.0)
+        # Of every hop, where an event lies whose first candidate is this hop; the detector says the same.
+        self.places = np.maximum(one.end_seconds - manifest.onset_delay / manifest.sample_rate, 0.0)
         self.absent_seconds = self._n_absent() * manifest.hop_seconds
 
-    def sound_at(self, hop: int) -> int | None:
-        """Return the index of the sound that an event beginning at a hop is taken for; None: it is a false alarm."""
-        place = self._places[hop]
+    def sound_at(self, place: float) -> int | None:
+        """Return the index of the sound that an event with this onset, in seconds, is taken for; None: for none."""
         around = np.nonzero((self._begins <= place) & (place <= self._ends))[0]
         return int(min(around, key=lambda i: abs(self._onsets[i] - place))) if len(around) else None
 
     def _n_absent(self) -> int:
         """Number of hops at which an event would be a false alarm."""
-        present = np.zeros(len(self._places), np.bool_)
+        present = np.zeros(len(self.places), np.bool_)
         for begin, end in zip(self._begins, self._ends, strict=True):
-            present[np.searchsorted(self._places, begin, "left") : np.searchsorted(self._places, end, "right")] = True
+            present[np.searchsorted(self.places, begin, "left") : np.searchsorted(self.places, end, "right")] = True
         return int((~present).sum())
 
 
@@ -209,7 +233,7 @@ def joined(sounds: Sequence[Sound], gap_seconds: float) -> list[Sound]:
     for sound in sorted(sounds, key=lambda sound: sound.onset_seconds):
         if found and sound.onset_seconds - found[-1].offset_seconds < gap_seconds:
             end = max(found[-1].offset_seconds, sound.offset_seconds)
-            found[-1] = Sound(sound.label, found[-1].onset_seconds, end)
+            found[-1] = replace(found[-1], offset_seconds=end)
         else:
             found.append(sound)
     return found

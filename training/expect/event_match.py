@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
@@ -38,6 +38,10 @@ class Sound:
     offset_seconds: float
     published_seconds: float | None = None
     """An event: up to where the audio had been heard when the onset was published. A labelled sound: None."""
+    peak: float | None = field(default=None, compare=False)
+    """An event: its highest score. A labelled sound: None."""
+    clip: str | None = field(default=None, compare=False)
+    """A labelled sound: the recording it is from, in words for people. An event: None."""
 
 
 @dataclass(frozen=True)

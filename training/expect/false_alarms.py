@@ -57,13 +57,19 @@ def count_onsets(streams: Sequence[Floats], specs: Sequence[DecisionSpec], hop_s
     return counts
 
 
-def onsets(streams: Sequence[Floats], specs: Sequence[DecisionSpec], hop_seconds: float) -> Iterator[tuple[Edge, int]]:
+def onsets(
+    streams: Sequence[Floats],
+    specs: Sequence[DecisionSpec],
+    hop_seconds: float,
+    columns: NDArray[np.intp] | None = None,
+) -> Iterator[tuple[Edge, int]]:
     """Yield every onset and the hop that published it: the daemon's decision on posteriors made before.
 
     Args:
-        streams: posteriors of each stream, (n_hops, n_specs): one column for each spec.
-        specs: the decisions, in the order of the columns.
+        streams: posteriors of each stream, (n_hops, n_columns).
+        specs: the decisions.
         hop_seconds: seconds between two decisions.
+        columns: which column each spec decides, (n_specs,); None: as many columns as specs, in one order.
     """
     decision = Decision(specs, hop_seconds)
     for _ in streams:
@@ -71,7 +77,8 @@ def onsets(streams: Sequence[Floats], specs: Sequence[DecisionSpec], hop_seconds
     lengths = np.array([len(stream) for stream in streams])
     for hop in range(int(lengths.max(initial=0))):
         rows = np.nonzero(lengths > hop)[0]
-        _, edges = decision.step(rows, np.stack([streams[int(row)][hop] for row in rows]))
+        posteriors = np.stack([streams[int(row)][hop] for row in rows])
+        _, edges = decision.step(rows, posteriors if columns is None else posteriors[:, columns])
         for edge in edges:
             if edge.is_onset:
                 yield edge, hop

@@ -1,14 +1,20 @@
-"""Labelled streams, played once through the daemon's detector: its posteriors at every hop, and its events."""
+"""Labelled streams, played once through the daemon's detector: its posteriors at every hop, and its events.
+
+What was played can be decided anew: the same posteriors, other decisions or delays, the same detector.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from streamd.detector import Detection, Detector
+from streamd.manifest import Manifest
 from streamd.model import Model
 from training.expect.event_match import Sound
 
@@ -62,39 +68,97 @@ def play(model: Model, streams: Sequence[LabelledStream]) -> list[Played]:
     strangers = sorted({sound.label for stream in streams for sound in stream.sounds} - set(labels))
     if strangers:
         raise ValueError(f"sounds are labelled {', '.join(strangers)}; {model.manifest.name} has {', '.join(labels)}")
-    return [_play(model, stream) for stream in streams]
+    return [_play(model, stream, _blocks(stream.samples, model.manifest.sample_rate)) for stream in streams]
 
 
-def _play(model: Model, stream: LabelledStream) -> Played:
+def decide(played: Sequence[Played], manifest: Manifest) -> list[Played]:
+    """Return what was played with the events that another manifest gives: its decisions, its delays.
+
+    The posteriors stay as they are, so no network runs; the events are the detector's own, as in `play`.
+
+    Args:
+        played: by the same model, with whatever decisions.
+        manifest: of that model, but for decisions and delays.
+    """
+    hop, rate = manifest.hop_samples, manifest.sample_rate
+    found = []
+    for one in played:
+        echo = _Echo(one.posteriors, manifest)
+        n_samples = manifest.first_score_samples + (len(one.posteriors) - 1) * hop if len(one.posteriors) else 0
+        silence = np.zeros(round(BLOCK_SECONDS * rate), np.int16)
+        blocks = (silence[: n_samples - begin] for begin in range(0, n_samples, len(silence)))
+        found.append(_play(cast(Model, echo), one.stream, blocks))
+    return found
+
+
+class _Echo:
+    """Stands in for a model in a detector: it says again what the model said, hop after hop, whatever it hears."""
+
+    def __init__(self, posteriors: NDArray[np.float32], facts: Manifest) -> None:
+        hop = facts.hop_samples
+        # The first score comes where it came: all hops before it are warm-up.
+        self.manifest = msgspec.structs.replace(
+            facts,
+            kind="stream",
+            input="samples",
+            log_mel=None,
+            n_frames=hop,
+            hop_frames=hop,
+            warmup_frames=facts.first_score_samples,
+            n_state=1,
+            initial_state=b"",
+        )
+        self._said = posteriors
+        self._hop = -self.manifest.n_warmup_hops
+
+    def run(
+        self,
+        inputs: NDArray[np.float32],  # noqa: ARG002  as a model is called
+        state: NDArray[np.float32],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the posteriors of the next hop, shape (1, n_labels), and the state as it came."""
+        said = self._said[max(0, self._hop)][None]
+        self._hop += 1
+        return said, state
+
+
+def _blocks(
+    samples: NDArray[np.int16] | NDArray[np.float32], rate: int
+) -> Iterator[NDArray[np.int16] | NDArray[np.float32]]:
+    n = round(BLOCK_SECONDS * rate)
+    return (samples[begin : begin + n] for begin in range(0, len(samples), n))
+
+
+def _play(model: Model, stream: LabelledStream, blocks: Iterable[NDArray[np.int16] | NDArray[np.float32]]) -> Played:
     facts = model.manifest
     detector = Detector(model, {label: facts.decision_of(label) for label in facts.labels})
     detector.start(stream.name)
     posteriors: list[NDArray[np.float32]] = []
     ends: list[float] = []
     onsets: list[tuple[Detection, float]] = []
-    offsets: dict[int, int] = {}
+    offsets: dict[int, tuple[int, float]] = {}
 
     def note(detections: Sequence[Detection]) -> None:
         for one in detections:
             if one.offset_sample is None:
                 onsets.append((one, ends[-1]))
             else:
-                offsets[one.number] = one.offset_sample
+                offsets[one.number] = one.offset_sample, one.peak
 
-    block = round(BLOCK_SECONDS * facts.sample_rate)
-    for begin in range(0, len(stream.samples), block):
-        detector.push(stream.name, stream.samples[begin : begin + block])
+    for block in blocks:
+        detector.push(stream.name, block)
         for hop in detector.step():
             posteriors.append(hop.posteriors)
             ends.append(hop.end_sample / facts.sample_rate)
             note(hop.detections)
     note(detector.flush())
+    rate = facts.sample_rate
     return Played(
         stream=stream,
         posteriors=np.array(posteriors, np.float32).reshape(-1, len(facts.labels)),
         end_seconds=np.array(ends, np.float64),
         events=tuple(
-            Sound(one.label, one.onset_sample / facts.sample_rate, offsets[one.number] / facts.sample_rate, published)
+            Sound(one.label, one.onset_sample / rate, offsets[one.number][0] / rate, published, offsets[one.number][1])
             for one, published in onsets
         ),
     )

@@ -1,0 +1,47 @@
+"""What was played and is decided anew is what would have been played with those decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("scipy")
+
+from streamd.decision import DecisionSpec
+from streamd.model import Model
+from tests import tiny_models
+from tests.training.tone_streams import HIGH, LOW, loud, stream
+from training.expect.play import decide, play
+
+
+@pytest.mark.parametrize("kind", ["window", "stream"])
+@pytest.mark.parametrize("which", ["log_mel", "samples"])
+def test_decided_anew_gives_the_events_of_a_model_with_those_decisions_and_delays(tmp_path: Path, kind, which):
+    before = Model(tiny_models.build(tmp_path, kind, which), "cpu")
+    spec = DecisionSpec(onset_threshold=0.3, offset_threshold=0.2, n_confirm=3, smoothing_seconds=0.12)
+    changes = {"decision": spec, "label_decisions": {HIGH: DecisionSpec()}, "onset_delay": 900, "offset_delay": 1300}
+    (tmp_path / "other").mkdir()
+    after = Model(tiny_models.build(tmp_path / "other", kind, which, **changes), "cpu")
+    # Over two blocks; one tone sounds when the stream ends.
+    streams = [stream("long", 70, [*loud(20), *loud(9, HIGH), (LOW, 69, 70, 0.5)]), stream("short", 3, loud(1))]
+    streams += [stream("too short", 0.05, [])]
+    played = decide(play(before, streams), after.manifest)
+    for found, expected in zip(played, play(after, streams), strict=True):
+        assert found.events == expected.events
+        assert [event.peak for event in found.events] == [event.peak for event in expected.events]
+        np.testing.assert_array_equal(found.posteriors, expected.posteriors)
+        np.testing.assert_array_equal(found.end_seconds, expected.end_seconds)
+    assert len(played[0].events) == 30
+    assert all(event.peak >= 0.3 for event in played[0].events)
+
+
+def test_decisions_of_the_same_manifest_change_nothing(tmp_path: Path):
+    model = Model(tiny_models.build(tmp_path, "stream", "log_mel"), "cpu")
+    played = play(model, [stream("room", 20, loud(5))])
+    assert [one.events for one in decide(played, model.manifest)] == [one.events for one in played]
+    slow = msgspec.structs.replace(model.manifest, decision=DecisionSpec(n_confirm=40))
+    assert decide(played, slow)[0].events == ()
