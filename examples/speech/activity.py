@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,10 +25,10 @@ def active(samples: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.bool_
     if not power.any():
         return np.zeros(n_frames, np.bool_)
     loud = float(np.percentile(power, PERCENTILE)) or float(power.max())
-    found = power >= loud * 10 ** (-DEPTH_DB / 10)
+    found: NDArray[np.bool_] = power >= loud * 10 ** (-DEPTH_DB / 10)
     gap = round(LONGEST_GAP_SECONDS * SAMPLE_RATE / GRID_SAMPLES)
     where = np.flatnonzero(found)
-    for before, after in zip(where[:-1], where[1:], strict=True):
+    for before, after in pairwise(where):
         if 1 < after - before <= gap:
             found[before:after] = True
     return found
