@@ -9,14 +9,15 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.signal import oaconvolve
 
-from training.prepare.simulation import babble, hum, noise
+from training.prepare.simulation import babble, composites, hum, noise
 from training.prepare.simulation.audio import Audio, around, at_unit_level, one_of
 from training.prepare.simulation.babble import Babble, BabbleRange
+from training.prepare.simulation.composites import Composite, CompositeRange
 from training.prepare.simulation.hum import Hum, HumRange
 from training.prepare.simulation.material import Material
 from training.prepare.simulation.noise import ColouredNoise, NoiseRange, SpeechShapedNoise
 
-Kind = Literal["coloured", "speech-shaped", "hum", "babble", "recorded"]
+Kind = Literal["coloured", "speech-shaped", "hum", "babble", "home", "cafe", "street", "recorded"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -34,7 +35,7 @@ class Recorded:
 class Ambience:
     """Noise of one kind."""
 
-    noise: ColouredNoise | SpeechShapedNoise | Hum | Babble | Recorded
+    noise: ColouredNoise | SpeechShapedNoise | Hum | Babble | Composite | Recorded
     place: float | None = None
     """Which place noise from one point comes from, as a fraction of their number (0…1); None: from all around."""
 
@@ -45,6 +46,8 @@ class Ambience:
         """
         if isinstance(self.noise, Babble):
             return self.noise.make(n_samples, material.speech, places)
+        if isinstance(self.noise, Composite):
+            return self.noise.make(n_samples, material.sample_rate, material.speech, places)
         if isinstance(self.noise, Recorded):
             recording = one_of(material.backgrounds, self.noise.recording)
             return at_unit_level(around(recording, self.noise.begin, n_samples))
@@ -66,6 +69,7 @@ class AmbienceRange:
     coloured: NoiseRange = NoiseRange()
     hum: HumRange = HumRange()
     babble: BabbleRange = BabbleRange()
+    composites: CompositeRange = CompositeRange()
     from_a_point: float = 0.5
     """Fraction of coloured noise that comes from one place, as of a fan or a tap, and not from all around."""
 
@@ -78,7 +82,7 @@ def draw(rng: np.random.Generator, range_: AmbienceRange, material: Material) ->
         raise ValueError(
             f"no noise can be made of kind {', '.join(range_.kinds)}; add speech or backgrounds, or a kind"
         )
-    match kinds[int(rng.integers(len(kinds)))]:
+    match chosen := kinds[int(rng.integers(len(kinds)))]:
         case "coloured":
             coloured, place = noise.draw_coloured(rng, range_.coloured), float(rng.uniform())
             return Ambience(coloured, place if rng.uniform() < range_.from_a_point else None)
@@ -88,5 +92,7 @@ def draw(rng: np.random.Generator, range_: AmbienceRange, material: Material) ->
             return Ambience(hum.draw(rng, range_.hum))
         case "babble":
             return Ambience(babble.draw(rng, range_.babble))
+        case "home" | "cafe" | "street":
+            return Ambience(composites.draw(rng, range_.composites, chosen, bool(len(material.speech))))
         case "recorded":
             return Ambience(Recorded(float(rng.uniform()), float(rng.uniform())))

@@ -20,8 +20,8 @@ N_HALLS = 40
 """With two places each; they are computed in seconds, and kept."""
 HELD_BACK_MICROPHONE = "laptop"
 """What training never hears through: neither the plainest of the five kinds nor the worst."""
-HELD_BACK_NOISE: Kind = "hum"
-"""What training never hears under its sounds."""
+HELD_BACK_NOISE: Kind = "cafe"
+"""What training never hears under its sounds: of the places that can be generated the one where most happens."""
 RECORDED_SHARE = 0.5
 """Of the noise in training, where there are recordings of the place: they are what will be heard there."""
 UNSEEN_SEED = 1_000_000
