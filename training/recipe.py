@@ -1,0 +1,202 @@
+"""A recipe: one experiment, one short YAML file of what differs from the default.
+
+    labels: {join: {hit: [kick, tom]}, drop: [noise]}
+    simulation: {codec: false, mix: {snr_db: [0, 30]}}
+    network: {name: crnn}
+    fit: {minutes: 5}
+
+Every mistake is told at once, each in a line with its place. An empty recipe is the default.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
+from msgspec.structs import asdict
+
+from streamd import yaml_lines
+from streamd.errors import ConfigError
+from streamd.logmel import LogMelSpec, tables
+from streamd.yaml_lines import Document
+from training.design.fit_settings import FitSettings
+from training.prepare.labels import LabelRecipe
+from training.prepare.simulation.recipe import Recipe
+from training.prepare.trim import Trim
+from training.process.augmentation.filter_augment import FilterAugment
+from training.process.augmentation.mixup import Mixup
+from training.process.augmentation.spec_augment import SpecAugment
+from training.recipe_shape import filled, struct_of
+
+NetworkName = Literal["vgg", "crnn", "tc-resnet", "pretrained"]
+NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """Which network; what is None is chosen from the data."""
+
+    name: NetworkName | None = None
+    blocks: int | None = None
+    """Of a vgg: how deep."""
+    embedding: str | None = None
+    """Of a pretrained network: the shipped model, or the model file, on whose output `embedding` a head is put."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Effects on log-mel batches; None is off."""
+
+    spec_augment: SpecAugment | None = None
+    filter_augment: FilterAugment | None = None
+    mixup: Mixup | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """All that a recipe may change."""
+
+    labels: LabelRecipe = field(default_factory=LabelRecipe)
+    trim: Trim = field(default_factory=Trim)
+    log_mel: LogMelSpec | None = None
+    """None: not a word of it, so that it may be chosen."""
+    simulation: Recipe = field(default_factory=Recipe)
+    network: NetworkRecipe = field(default_factory=NetworkRecipe)
+    fit: FitSettings = field(default_factory=lambda: FitSettings(minutes=1.0))
+    """Its minutes are those of the recipe only if `says_how_long`."""
+    says_how_long: bool = False
+    """Whether the recipe gives minutes or n_steps of the fit."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+_Label = Annotated[str, Meta(min_length=1)]
+_Labels = Annotated[tuple[_Label, ...], Meta(min_length=1)]
+
+
+class _LabelSection(Struct, frozen=True, forbid_unknown_fields=True):
+    join: dict[_Label, _Labels] = {}
+    rename: dict[_Label, _Label] = {}
+    drop: tuple[_Label, ...] = ()
+
+
+class _LogMelSection(Struct, frozen=True, forbid_unknown_fields=True):
+    sample_rate: Annotated[int, Meta(ge=4_000, le=192_000)] | UnsetType = UNSET
+    n_fft: Annotated[int, Meta(ge=16, le=65_536)] | UnsetType = UNSET
+    win_length: Annotated[int, Meta(ge=16, le=65_536)] | UnsetType = UNSET
+    hop_length: Annotated[int, Meta(ge=1, le=65_536)] | UnsetType = UNSET
+    n_mels: Annotated[int, Meta(ge=1, le=1_024)] | UnsetType = UNSET
+    fmin: Annotated[float, Meta(ge=0, le=96_000)] | UnsetType = UNSET
+    fmax: Annotated[float, Meta(gt=0, le=96_000)] | UnsetType = UNSET
+    mel_scale: Literal["slaney", "htk"] | UnsetType = UNSET
+    mel_triangle: Literal["hz", "mel"] | UnsetType = UNSET
+    mel_norm: Literal["none", "slaney"] | UnsetType = UNSET
+    power: Annotated[int, Meta(ge=1, le=2)] | UnsetType = UNSET
+    log: Literal["db", "ln"] | UnsetType = UNSET
+    floor: Annotated[float, Meta(gt=0, le=1)] | UnsetType = UNSET
+    offset: Annotated[float, Meta(gt=0, le=1)] | UnsetType = UNSET
+
+
+class _NetworkSection(Struct, frozen=True, forbid_unknown_fields=True):
+    name: NetworkName | UnsetType = UNSET
+    blocks: Annotated[int, Meta(ge=1, le=6)] | UnsetType = UNSET
+    embedding: _Label | UnsetType = UNSET
+
+
+def read_recipe(file: Path | None) -> TrainingRecipe:
+    """Return what a recipe says; of None, the default.
+
+    Raises:
+        ConfigError: the file can't be read, or has mistakes: all of them, a line each.
+    """
+    if file is None:
+        return TrainingRecipe()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be read ({error.strerror}); expected a recipe (YAML)") from error
+    return parse(data, str(file))
+
+
+def parse(data: bytes, file: str) -> TrainingRecipe:
+    """Return what the bytes of a recipe say; as `read_recipe`."""
+    read, document = yaml_lines.read(data, file, _shape())
+    default = TrainingRecipe()
+    fit = _fit(read.fit, document)
+    recipe = TrainingRecipe(
+        _labels(read.labels, document),
+        filled(default.trim, read.trim, document, ("trim",)),
+        _log_mel(read.log_mel, document),
+        filled(default.simulation, read.simulation, document, ("simulation",)),
+        NetworkRecipe(**{key: value for key, value in asdict(read.network).items() if value is not UNSET}),
+        fit or default.fit,
+        fit is not None and (read.fit.minutes is not UNSET or read.fit.n_steps is not UNSET),
+        filled(default.augmentation, read.augmentation, document, ("augmentation",)),
+    )
+    document.check()
+    return recipe
+
+
+def _shape() -> Any:
+    """Return the struct of a whole recipe."""
+    sections = {
+        "labels": _LabelSection,
+        "trim": struct_of(Trim),
+        "log_mel": _LogMelSection,
+        "simulation": struct_of(Recipe),
+        "network": _NetworkSection,
+        "fit": struct_of(FitSettings, leave_out=("spec_augment", "filter_augment", "mixup")),
+        "augmentation": struct_of(Augmentation),
+    }
+    return defstruct(
+        "Recipe",
+        [(name, section, section()) for name, section in sections.items()],
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _labels(read: _LabelSection, document: Document) -> LabelRecipe:
+    """Return the changes of labels; one that is named twice is a mistake on the second line."""
+    named: list[tuple[str, yaml_lines.Path]] = [
+        (old, ("labels", "join", new, i)) for new, olds in read.join.items() for i, old in enumerate(olds)
+    ]
+    named += [(old, ("labels", "rename", old)) for old in read.rename]
+    named += [(old, ("labels", "drop", i)) for i, old in enumerate(read.drop)]
+    seen: Counter[str] = Counter()
+    for old, path in named:
+        seen[old] += 1
+        if seen[old] == 2:
+            document.mistake(path, f"the label {old!r} is named twice; join, rename or drop it")
+    return LabelRecipe({new: list(olds) for new, olds in read.join.items()}, dict(read.rename), list(read.drop))
+
+
+def _log_mel(read: _LogMelSection, document: Document) -> LogMelSpec | None:
+    given = {key: value for key, value in asdict(read).items() if value is not UNSET}
+    if not given:
+        return None
+    if "offset" in given and "floor" not in given:
+        given["floor"] = None
+    default = LogMelSpec()
+    # A lower rate or a longer window alone is no mistake.
+    given.setdefault("fmax", min(default.fmax, given.get("sample_rate", default.sample_rate) / 2))
+    given.setdefault("n_fft", max(default.n_fft, given.get("win_length", 0)))
+    given.setdefault("win_length", min(default.win_length, given["n_fft"]))
+    try:
+        spec = LogMelSpec(**given)
+        tables(spec)
+    except ValueError as error:
+        document.mistake(("log_mel",), str(error))
+        return None
+    return spec
+
+
+def _fit(read: Any, document: Document) -> FitSettings | None:
+    minutes, n_steps = read.minutes, read.n_steps
+    if minutes is not UNSET and n_steps is not UNSET:
+        document.mistake(("fit", "n_steps"), "minutes are given, too; one of the two has to go")
+        return None
+    base = FitSettings(n_steps=1) if n_steps is not UNSET else FitSettings(minutes=1.0)
+    return filled(base, read, document, ("fit",))
