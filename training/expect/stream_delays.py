@@ -33,7 +33,8 @@ def measured_delays(played: Sequence[Played], manifest: Manifest) -> Delays | No
         played: by the model, with whatever decisions.
         manifest: of that model, with the decisions to be measured; its delays are not looked at.
     """
-    bare = decide(played, msgspec.structs.replace(manifest, onset_delay=0, offset_delay=0))
+    sounding = [one for one in played if one.stream.sounds]
+    bare = decide(sounding, msgspec.structs.replace(manifest, onset_delay=0, offset_delay=0))
     late_onsets: list[float] = []
     late_offsets: list[float] = []
     n_sounds = 0

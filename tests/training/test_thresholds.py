@@ -1,0 +1,164 @@
+"""Decisions are chosen on tuning streams for a budget of false alarms, and stand in the model file afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("scipy")
+pytest.importorskip("torch")
+
+from streamd.decision import DecisionSpec
+from streamd.errors import ModelError
+from streamd.model import Model
+from tests import tiny_models
+from tests.tiny_models import SAMPLE_RATE
+from tests.training.tone_streams import HIGH, LOW, MIDDLE, loud, stream
+from training.expect.delays import Delays
+from training.expect.event_match import Sound
+from training.expect.intervals import poisson_bound
+from training.expect.play import LabelledStream, Played, play
+from training.expect.rewrite import with_decisions
+from training.expect.thresholds import choose_decisions, hours_to_prove, most_alarms, tune
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tiny_models.build(tmp_path, "stream", "log_mel", onset_delay=0, offset_delay=0)
+
+
+def by_hand(seed: int, values: np.ndarray, sounds: list[tuple[float, float]], group: str = "a") -> Played:
+    """Hops of 0.04 s with these posteriors of Low tone, faint noise in them."""
+    facts = tiny_models.manifest("stream", "log_mel")
+    posteriors = np.zeros((len(values), 3), np.float32)
+    posteriors[:, 0] = np.clip(values + np.random.default_rng(seed).uniform(0, 0.01, len(values)), 0, 1)
+    ends = (facts.first_score_samples + np.arange(len(values)) * facts.hop_samples) / SAMPLE_RATE
+    labelled = tuple(Sound(LOW, onset, offset) for onset, offset in sounds)
+    return Played(LabelledStream(f"{group}-{seed}", np.zeros(0, np.int16), labelled, group), posteriors, ends, ())
+
+
+def spans(n_hops: int, level: float, found: list[tuple[float, float]]) -> np.ndarray:
+    """Posteriors of a level while these spans of seconds last, else 0."""
+    ends = (np.arange(n_hops) * 0.04) + 0.24
+    values = np.zeros(n_hops)
+    for begin, end in found:
+        values[(ends >= begin - 1e-9) & (ends < end - 1e-9)] = level
+    return values
+
+
+@pytest.mark.parametrize("hours", [0.1, 5.9, 6.0, 20.0, 100.0])
+def test_the_bound_of_as_many_alarms_as_are_allowed_keeps_the_budget_and_one_more_does_not(hours):
+    n = most_alarms(hours, 0.5)
+    assert poisson_bound(n + 1, hours) > 0.5
+    assert n == 0 or poisson_bound(n, hours) <= 0.5
+    assert hours_to_prove(0.5) == pytest.approx(6, abs=0.01)
+
+
+def test_a_threshold_lies_between_tones_that_are_labelled_and_fainter_ones_that_are_not(file: Path):
+    rooms = [
+        stream(f"room {i}", 41, loud(10, LOW, 0.1), [(LOW, 2.0 * j + 21, 2.0 * j + 21.5, 0.05) for j in range(10)])
+        for i in range(2)
+    ]
+    model = Model(file, "cpu")
+    before = play(model, rooms)
+    tuned = tune(file, before, model.manifest, 0.5)
+    model = Model(file, "cpu")  # verified: it gives its golden answer
+    assert model.manifest == tuned.manifest
+    [choice] = [one for one in tuned.choices if one.label == LOW]
+    assert choice.keeps_budget
+    assert choice.chosen_on.n_false_alarms == 0
+    assert choice.chosen_on.recall == 1.0
+    assert choice.decision.n_confirm == 1
+    assert choice.decision.offset_threshold < choice.decision.onset_threshold
+    after = play(model, rooms)
+    events = [event for one in after for event in one.events]
+    assert len(events) == 20
+    assert all(event.onset_seconds < 21 for event in events)
+    # The delays were measured with what was chosen: events lie on the tones.
+    late = [event.onset_seconds - round(event.onset_seconds) for event in events]
+    assert abs(np.median(late)) <= model.manifest.hop_seconds
+    assert not any(one.events for one in before)
+
+
+def test_labels_that_cannot_be_chosen_for_keep_their_decision_and_it_is_said(file: Path):
+    model = Model(file, "cpu")
+    # What is labelled Middle tone is not heard at all; nothing is labelled High tone; a louder Low tone is no sound.
+    streams = [
+        stream("a", 20, [*loud(5), (MIDDLE, 12, 13, 0.0001)], [(LOW, 15, 15.5, 0.9), (LOW, 17, 17.5, 0.9)]),
+        stream("b", 20, [(MIDDLE, 2, 3, 0.0001)]),
+    ]
+    tuned = choose_decisions(play(model, streams), model.manifest, 0.5)
+    by_label = {choice.label: choice for choice in tuned.choices}
+    assert by_label[HIGH].chosen_on is None
+    assert by_label[HIGH].decision.onset_threshold == model.manifest.decision.onset_threshold
+    assert by_label[LOW].chosen_on.n_false_alarms > 0
+    said = tuned.sentence(0.5, "two streams", "others")
+    assert "No threshold keeps that for Low tone: what alarmed least was taken." in said
+    assert "Not chosen for Middle tone, High tone: none of its sounds was heard there." in said
+    assert "takes 6 h without an alarm; there were fewer" in said
+
+
+def test_hops_that_confirm_are_asked_for_where_only_they_tell_sounds_from_clicks():
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=0, offset_delay=0)
+    sounds = [(2.0 + 3 * i, 2.6 + 3 * i) for i in range(10)]
+    clicks = [(3.6 + 3 * i, 3.68 + 3 * i) for i in range(10)]  # two hops, as sure as a sound
+    played = [by_hand(i, spans(900, 0.9, [*sounds, *clicks]), sounds, f"group {i}") for i in range(2)]
+    tuned = choose_decisions(played, facts, 0.5, [LOW])
+    [choice] = tuned.choices
+    assert (choice.chosen_on.recall, choice.chosen_on.n_false_alarms) == (1.0, 0)
+    assert choice.decision.n_confirm == 3 or choice.decision.smoothing_seconds > 0
+    calm = [by_hand(i, spans(900, 0.9, sounds), sounds, f"group {i}") for i in range(2)]
+    [choice] = choose_decisions(calm, facts, 0.5, [LOW]).choices
+    assert (choice.decision.n_confirm, choice.decision.smoothing_seconds) == (1, 0.0)
+
+
+def test_silence_that_ends_a_sound_is_longer_where_sounds_have_pauses():
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=0, offset_delay=0)
+    sounds = [(2.0 + 5 * i, 4.0 + 5 * i) for i in range(6)]
+    beeps = [(onset + j * 0.8, onset + j * 0.8 + 0.4) for onset, _ in sounds for j in range(3)]
+    played = [by_hand(i, spans(900, 0.9, beeps), sounds, f"group {i}") for i in range(2)]
+    [choice] = choose_decisions(played, facts, 0.5, [LOW]).choices
+    assert choice.decision.min_silence_seconds == 0.5
+    plain = [by_hand(i, spans(900, 0.9, sounds), sounds, f"group {i}") for i in range(2)]
+    [choice] = choose_decisions(plain, facts, 0.5, [LOW]).choices
+    assert choice.decision.min_silence_seconds == facts.decision.min_silence_seconds
+
+
+def test_without_any_stream_nothing_is_chosen():
+    facts = tiny_models.manifest("stream", "log_mel")
+    tuned = choose_decisions([], facts)
+    assert all(choice.chosen_on is None for choice in tuned.choices)
+    assert (tuned.delays, tuned.manifest.onset_delay) == (None, facts.onset_delay)
+
+
+def test_a_model_file_is_rewritten_whole_or_not_at_all(file: Path):
+    before = file.read_bytes()
+    spec = DecisionSpec(onset_threshold=0.9)
+    late = Delays.of([100, 200, 300], [400, 500, 600], 4, SAMPLE_RATE)
+    facts = with_decisions(file, {HIGH: spec}, late, {"recall": 1.0})
+    model = Model(file, "cpu")
+    assert model.manifest == facts
+    assert model.manifest.decision_of(HIGH) == spec
+    assert (facts.onset_delay, facts.offset_delay, facts.expected) == (200, 500, {"recall": 1.0})
+    assert onnx.load(file).graph == onnx.load_from_string(before).graph
+    assert with_decisions(file) == facts
+    again = file.read_bytes()
+    with pytest.raises(ValueError, match="Whistle"):
+        with_decisions(file, {"Whistle": spec})
+    assert hashlib.sha256(file.read_bytes()).digest() == hashlib.sha256(again).digest()
+    assert [one.name for one in file.parent.iterdir()] == [file.name]
+
+
+def test_a_model_that_does_not_give_its_golden_answer_is_not_rewritten(file: Path):
+    model = Model(file, "cpu")
+    golden = msgspec.structs.replace(model.manifest.golden, seed=3)
+    tiny_models.write(file, msgspec.structs.replace(model.manifest, golden=golden), onnx.load(file))
+    broken = file.read_bytes()
+    with pytest.raises(ModelError, match="golden answer"):
+        with_decisions(file, {HIGH: DecisionSpec()})
+    assert file.read_bytes() == broken
