@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from training.design.progress import Progress, Quiet
 from training.design.streaming import StreamNetwork
 from training.design.targets import grid
 from training.prepare.simulation.scene import Scene
+
+__all__ = ["FitSettings", "Fitted", "Scenes", "Score", "Scorer", "fit"]
 
 Scenes = Callable[[int, int], Iterator[Scene]]
 """(begin, n) → scenes number begin to begin + n − 1 of a list without end; a number is always the same scene. Far more
@@ -130,7 +132,7 @@ def fit(
     if negatives is None:
         settings = replace(settings, negative_share=0.0)
     # Chance is the fit's own while it lasts.
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _threads(settings.n_threads):
         torch.manual_seed(settings.seed)
         on_grid = grid(network, spec, labels, settings.target_delay_seconds)
         run = _Run(Learner(network.to(settings.device), spec, on_grid, settings), settings, folder / "checkpoint.pt")
@@ -164,8 +166,8 @@ def _train(
     if run.is_done:
         return
     with (
-        closing(_batches(scenes, learner.n_scenes, learner.step)) as sounding,
-        closing(_batches(negatives, learner.n_new_negatives, learner.step)) as quiet,
+        closing(_batches(scenes, learner.n_scenes, learner.n_first[0], learner.step)) as sounding,
+        closing(_batches(negatives, learner.n_new_negatives, learner.n_first[1], learner.step)) as quiet,
     ):
         while not run.is_done:
             rate = run.learning_rate()
@@ -185,12 +187,12 @@ def _train(
                 run.save()
 
 
-def _batches(scenes: Scenes | None, n: int, n_done: int) -> Generator[list[Scene]]:
-    """Yield the scenes of one step after the other, from the step after n_done on; empty ones where there are none."""
+def _batches(scenes: Scenes | None, n: int, begin: int, n_done: int = 0) -> Generator[list[Scene]]:
+    """Yield n scenes for each step after the first n_done, whose first scene was number `begin`; none without any."""
     if scenes is None or not n:
         while True:
             yield []
-    source = scenes(n_done * n, ENDLESS)
+    source = scenes(begin + n_done * n, ENDLESS)
     try:
         while True:
             yield [next(source) for _ in range(n)]
@@ -198,6 +200,17 @@ def _batches(scenes: Scenes | None, n: int, n_done: int) -> Generator[list[Scene
         close = getattr(source, "close", None)
         if close:
             close()
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """Let torch work with n threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Run:

@@ -35,6 +35,9 @@ class FitSettings:
     """From frames to a scene; frame-wise where onsets are known, as they are in simulated scenes."""
     seed: int = 0
     device: str = "cpu"
+    n_threads: int = 1
+    """Of the processor: scenes are made at the same time, and threads that find no free core wait for each other (on
+    two busy cores, two threads took five times as long as one). Another number rounds otherwise."""
     carry_over: float = 0.5
     """Share of steps in which a recurrent network goes on from the scenes before, as it does in a stream."""
     negative_share: float = 0.25
@@ -52,7 +55,16 @@ class FitSettings:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.n_steps is None):
             raise ValueError(f"minutes {self.minutes} and n_steps {self.n_steps}; expected one of the two")
-        for name in ("minutes", "n_steps", "batch", "learning_rate", "n_rising", "most_weight", "patience"):
+        for name in (
+            "minutes",
+            "n_steps",
+            "batch",
+            "learning_rate",
+            "n_rising",
+            "most_weight",
+            "n_threads",
+            "patience",
+        ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} {value}; expected a positive number")

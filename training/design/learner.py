@@ -20,8 +20,9 @@ from training.design.targets import Grid, least_seconds
 from training.prepare.simulation.scene import Scene
 from training.process.log_mel import LogMel
 
-N_FIRST = 32
-"""Scenes that bands and shares are measured on and batch norms calibrated: minutes of audio in unlike places."""
+N_FIRST = 24
+"""Scenes that bands and shares are measured on and batch norms calibrated: minutes of audio in unlike places. Each
+norm takes a pass over them at each check."""
 
 N_KEPT = 64
 """Hard negatives kept: at ten seconds each, ten minutes of the worst."""
