@@ -1,32 +1,42 @@
-"""In what places a network learns, and in what other ones it is tested."""
+"""In what places a network learns, and in what other ones it is tested.
+
+One microphone and one noise are held back from training, and rooms are computed by another method for tests: what a
+network was never given there it can't have learned by heart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from streamd.errors import DataError
+from training.prepare.simulation.ambience import KINDS as NOISES
 from training.prepare.simulation.ambience import Kind
 from training.prepare.simulation.audio import Audio
 from training.prepare.simulation.material import Material, Sound
 from training.prepare.simulation.microphone import KINDS as MICROPHONES
 from training.prepare.simulation.recipe import Recipe
+from training.prepare.simulation.room import Room
 from training.prepare.simulation.rooms import compute_rooms, draw_bank
-from training.prepare.simulation.shoebox import Method, ShoeboxRange
+from training.prepare.simulation.shoebox import ShoeboxRange
 
 N_HALLS = 40
-"""With two places each; they are computed in seconds, and kept."""
+"""With two places each; computed in seconds, and kept. Two scenes then share a place once in a hundred."""
 HELD_BACK_MICROPHONE = "laptop"
 """What training never hears through: neither the plainest of the five kinds nor the worst."""
 HELD_BACK_NOISE: Kind = "cafe"
-"""What training never hears under its sounds: of the places that can be generated the one where most happens."""
+"""What training never hears under its sounds: of the places that can be generated, the one where most happens."""
 RECORDED_SHARE = 0.5
-"""Of the noise in training, where there are recordings of the place: they are what will be heard there."""
+"""Of the noise in training, where there are recordings of the place: they are what will be heard there. Not more, for
+an hour of one place is not all there is to hear, even there."""
 UNSEEN_SEED = 1_000_000
-"""Added to the seed of what is drawn for a test, so that no run's test has another run's training rooms."""
+"""Added to the seed of rooms for a test, so that no other run's training has the same boxes."""
 
+T = TypeVar("T")
 NO_SPEECH: Audio = np.zeros(0, np.float32)
 
 
@@ -49,17 +59,30 @@ def for_training(
     seed: int = 0,
     n_halls: int = N_HALLS,
     recipe: Recipe | None = None,
+    rooms: Sequence[Room] = (),
 ) -> Conditions:
     """Return what a network learns from: rooms by the hybrid method, all microphones and noises but one of each.
 
     backgrounds: recordings of places (n_samples,) each, at the sample rate; none: all noise is generated.
     speech: recordings of speech in a row (n_samples,), for babble; empty: none.
     cache: a folder in which computed rooms are kept.
+    recipe: its microphones and noises are drawn from, but for what is held back.
+    rooms: recorded ones, in place of computed ones.
+
+    Raises:
+        DataError: none of the noises in the recipe can be made of what there is.
     """
     recipe = recipe or Recipe()
-    kinds = _weighted([kind for kind in recipe.ambience.kinds if kind != HELD_BACK_NOISE], bool(backgrounds))
-    own = _with(recipe, [kind for kind in MICROPHONES if kind != HELD_BACK_MICROPHONE], kinds)
-    material = _material(own, sounds, backgrounds, speech, sample_rate, "hybrid", seed, n_halls, cache)
+    if recipe.mix and not _makeable(_noises_of_training(recipe), backgrounds, speech):
+        raise DataError(
+            f"none of the noises {', '.join(recipe.ambience.kinds)} can be made for training; add recordings to"
+            " background/ or coloured noise to the recipe's ambience"
+        )
+    noises = _weighted(_noises_of_training(recipe), bool(backgrounds))
+    own = _with(recipe, _microphones_of_training(recipe), noises)
+    if own.room and not rooms:
+        rooms = compute_rooms(draw_bank(seed, n_halls, ShoeboxRange()), sample_rate, "hybrid", cache)
+    material = Material(sample_rate, list(sounds), list(rooms) if own.room else [], speech, list(backgrounds))
     return Conditions("training", own, material)
 
 
@@ -74,43 +97,48 @@ def for_unseen(
     n_halls: int = N_HALLS,
     recipe: Recipe | None = None,
 ) -> Conditions:
-    """Return what training never drew: rooms by another method, the microphone and the noise that were held back.
+    """Return what training with the same recipe never drew: rooms by another method, another microphone, another noise.
 
-    sounds and backgrounds are those of other groups and files: see `prepare.split`.
+    Sounds, backgrounds and speech are those of other groups and files than in training: see `prepare.split`.
     """
     recipe = recipe or Recipe()
-    kinds: list[Kind] = [HELD_BACK_NOISE, "recorded"] if backgrounds else [HELD_BACK_NOISE]
-    own = _with(recipe, [HELD_BACK_MICROPHONE], kinds)
-    material = _material(own, sounds, backgrounds, speech, sample_rate, "noise", seed + UNSEEN_SEED, n_halls, cache)
-    return Conditions("unseen", own, material)
+    noise = _first_not_in(_noises_of_training(recipe), (HELD_BACK_NOISE, *NOISES))
+    microphone = _first_not_in(_microphones_of_training(recipe), (HELD_BACK_MICROPHONE, *MICROPHONES))
+    own = _with(recipe, [microphone], [noise, "recorded"] if backgrounds else [noise])
+    boxes = draw_bank(seed + UNSEEN_SEED, n_halls, ShoeboxRange()) if own.room else []
+    rooms = compute_rooms(boxes, sample_rate, "noise", cache)
+    return Conditions("unseen", own, Material(sample_rate, list(sounds), rooms, speech, list(backgrounds)))
 
 
-def _with(recipe: Recipe, microphones: Sequence[str], kinds: Sequence[Kind]) -> Recipe:
+def _noises_of_training(recipe: Recipe) -> list[Kind]:
+    """Return the noises that a recipe asks for; without the one held back, unless it is the only one."""
+    kinds = list(recipe.ambience.kinds)
+    return [kind for kind in kinds if kind != HELD_BACK_NOISE] or kinds
+
+
+def _microphones_of_training(recipe: Recipe) -> list[str]:
+    kinds = list(recipe.microphone.kinds) if recipe.microphone else []
+    return [kind for kind in kinds if kind != HELD_BACK_MICROPHONE] or kinds
+
+
+def _first_not_in(trained: Sequence[T], others: Sequence[T]) -> T:
+    return next(one for one in others if one not in trained)
+
+
+def _makeable(kinds: Sequence[Kind], backgrounds: Sequence[Audio], speech: Audio) -> list[Kind]:
+    missing = {"recorded": not backgrounds, "babble": not len(speech)}
+    return [kind for kind in kinds if not missing.get(kind)]
+
+
+def _with(recipe: Recipe, microphones: Sequence[str], noises: Sequence[Kind]) -> Recipe:
     microphone = replace(recipe.microphone, kinds=tuple(microphones)) if recipe.microphone else None
-    return replace(recipe, microphone=microphone, ambience=replace(recipe.ambience, kinds=tuple(kinds)))
+    return replace(recipe, microphone=microphone, ambience=replace(recipe.ambience, kinds=tuple(noises)))
 
 
-def _weighted(kinds: Sequence[Kind], has_recorded: bool) -> list[Kind]:
-    """Return kinds of noise, each as likely as any other, with RECORDED_SHARE of them recorded where there are any."""
-    generated: list[Kind] = [kind for kind in kinds if kind != "recorded"]
-    if not has_recorded or "recorded" not in kinds:
+def _weighted(noises: Sequence[Kind], has_recorded: bool) -> list[Kind]:
+    """Return noises, each as likely as any other, with RECORDED_SHARE of them recorded where there are any."""
+    generated: list[Kind] = [kind for kind in noises if kind != "recorded"]
+    if not has_recorded or "recorded" not in noises:
         return generated
-    n_recorded = max(1, round(len(generated) * RECORDED_SHARE / (1 - RECORDED_SHARE)))
     recorded: list[Kind] = ["recorded"]
-    return generated + n_recorded * recorded
-
-
-def _material(
-    recipe: Recipe,
-    sounds: Sequence[Sound],
-    backgrounds: Sequence[Audio],
-    speech: Audio,
-    sample_rate: int,
-    method: Method,
-    seed: int,
-    n_halls: int,
-    cache: Path,
-) -> Material:
-    boxes = draw_bank(seed, n_halls, ShoeboxRange()) if recipe.room else []
-    rooms = compute_rooms(boxes, sample_rate, method, cache)
-    return Material(sample_rate, list(sounds), rooms, speech, list(backgrounds))
+    return generated + max(1, round(len(generated) * RECORDED_SHARE / (1 - RECORDED_SHARE))) * recorded
