@@ -28,10 +28,13 @@ class DataSet:
     """A line for each thing that was left out."""
 
 
-def read_data(data: Path, layout: str | None = None, labels: LabelRecipe | None = None) -> DataSet:
+def read_data(
+    data: Path, layout: str | None = None, labels: LabelRecipe | None = None, *, to_train: bool = True
+) -> DataSet:
     """Return the clips of a data set: as a preset says, or as it lies there (`recognised`), with a recipe's labels.
 
-    Every recording is opened and its end looked for, so that a bad one is told of now.
+    Every recording is opened and its end looked for, so that a bad one is told of now. What is only to be tested with
+    (not to_train) may have one clip of a label.
 
     Raises:
         DataError: one line on what is wrong with it: no clips, a label with none or one, recordings that can't be read.
@@ -39,7 +42,7 @@ def read_data(data: Path, layout: str | None = None, labels: LabelRecipe | None 
     name = recognised(data) if layout is None else layout
     clips, notes = _read(data, name)
     clips = relabelled(clips, labels or LabelRecipe())
-    _check_labels(data, clips)
+    _check_labels(data, clips, least=2 if to_train else 1)
     _check_recordings(clips)
     return DataSet(name, clips, notes)
 
@@ -74,12 +77,12 @@ def _read(data: Path, name: str) -> tuple[list[Clip], list[str]]:
     return (read_folders(data, layout), []) if isinstance(layout, FolderLayout) else read_tables(data, layout)
 
 
-def _check_labels(data: Path, clips: list[Clip]) -> None:
+def _check_labels(data: Path, clips: list[Clip], least: int) -> None:
     counts = Counter(clip.label for clip in clips if clip.label is not None)
     if not counts:
         raise DataError(f"{data}: found background only; expected clips of at least one label")
     for label, n_clips in counts.items():
-        if n_clips < 2:
+        if n_clips < least:
             raise DataError(
                 f"{data}: the label {label!r} has one clip; expected at least two, from two recordings:"
                 " one to learn from, one to see whether it was learned"
