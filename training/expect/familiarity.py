@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -17,7 +17,6 @@ from training.expect.report import Familiarity
 from training.prepare.simulation.ambience import KINDS, AmbienceRange
 from training.prepare.simulation.chance import Range
 from training.prepare.simulation.material import Material
-from training.prepare.simulation.noise import NoiseRange
 from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.shoebox import Method
 
@@ -135,11 +134,12 @@ def noises(range_: AmbienceRange, material: Material) -> Mapping[str, AmbienceRa
         if kind not in range_.kinds or missing.get(kind):
             continue
         if kind != "coloured":
-            found[kind] = AmbienceRange((kind,), range_.coloured, range_.hum, range_.babble, from_a_point=0.0)
+            found[kind] = replace(range_, kinds=(kind,), from_a_point=0.0)
             continue
         for exponent in range_.coloured.exponents:
             colour = COLOURS.get(exponent, f"1/f^{exponent:g}")
-            found[colour] = AmbienceRange((kind,), NoiseRange(exponents=(exponent,)), from_a_point=0.0)
+            only = replace(range_.coloured, exponents=(exponent,))
+            found[colour] = replace(range_, kinds=(kind,), coloured=only, from_a_point=0.0)
     return found
 
 

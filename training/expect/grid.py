@@ -43,7 +43,7 @@ def middle_of(trained: Trained) -> Condition:
 
 
 def whole_grid(trained: Trained, material: Material) -> list[Condition]:
-    """Return every noise at every SNR, every RT60, every microphone and every distance: some fifty conditions.
+    """Return every noise at every SNR, every RT60, every microphone and every distance: some sixty conditions.
 
     Args:
         trained: what training drew: the middle depends on it.
