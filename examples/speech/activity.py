@@ -36,7 +36,12 @@ def active(samples: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.bool_
 
 def stretches(samples: NDArray[np.int16] | NDArray[np.float32]) -> list[tuple[float, float]]:
     """Return onset and offset, in seconds, of each stretch of speech in a dry recording (n_samples,)."""
-    edges = np.diff(active(samples).astype(np.int8), prepend=0, append=0)
     seconds = GRID_SAMPLES / SAMPLE_RATE
-    onsets, offsets = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    return [(float(a * seconds), float(b * seconds)) for a, b in zip(onsets, offsets, strict=True)]
+    return [(begin * seconds, end * seconds) for begin, end in spans(active(samples))]
+
+
+def spans(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the first frame, and the first behind it, of each stretch of speech on a grid (n_frames,)."""
+    edges = np.diff(active.astype(np.int8), prepend=0, append=0)
+    begins, ends = np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist()
+    return list(zip(begins, ends, strict=True))

@@ -26,7 +26,7 @@ from training.prepare.simulation.room import Room
 from training.prepare.simulation.rooms import compute_rooms, draw_bank
 from training.prepare.simulation.shoebox import ShoeboxRange
 
-SECONDS = 24.0
+SECONDS = 30.0
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 20.0)
 LEVEL_DB = -26.0
 """RMS of the speech while there is any, as ITU-T P.56 has it for speech on lines."""
@@ -153,4 +153,5 @@ def _heard(dry: Dry, room: Room | None) -> Dry:
 def _mixed(wet: Audio, noise: Audio, snr_db: float) -> NDArray[np.int16]:
     mix = Mix(snr_db).apply(wet, SAMPLE_RATE, noise)
     scaled = mix * np.float32(to_gain(LEVEL_DB) / active_rms(wet, SAMPLE_RATE))
-    return np.clip(np.rint(scaled * 32768), -32768, 32767).astype(np.int16)
+    samples: NDArray[np.int16] = np.clip(np.rint(scaled * 32768), -32768, 32767).astype(np.int16)
+    return samples
