@@ -80,18 +80,18 @@ def range_of_interest(audio: Mapping[str | None, Sequence[NDArray[np.float32]]],
         raise DataError(
             f"{len(labels)} labels and no background; expected two labels, or one and background to compare"
         )
-    spec = _whole_range(sample_rate)
+    spec = whole_range(sample_rate)
     length = int(np.median([len(clip) for label in labels for clip in audio[label]] or [0]))
     levels: dict[str | None, NDArray[np.float64]] = {}
     for kind in kinds:
-        pieces = [piece for clip in audio[kind] for piece in (_pieces(clip, length) if kind is None else [clip])]
+        pieces = [piece for clip in audio[kind] for piece in (cut_up(clip, length) if kind is None else [clip])]
         long_enough = [piece for piece in pieces if len(piece) >= spec.win_length]
         if not long_enough:
             name = "background" if kind is None else f"label {kind}"
             raise DataError(f"{name} has no clip of {spec.win_length / sample_rate:.3f} s or more; add longer ones")
-        levels[kind] = np.array([_level_db(piece, spec) for piece in long_enough])
+        levels[kind] = np.array([level_db(piece, spec) for piece in long_enough])
 
-    auc = {(first, second): _auc(levels[first], levels[second]) for first, second in _pairs(kinds)}
+    auc = {(first, second): areas(levels[first], levels[second]) for first, second in pairs(kinds)}
     least_z = NormalDist().inv_cdf(1 - SIGNIFICANCE / (2 * N_BANDS * len(auc)))
     carries = np.zeros(N_BANDS, np.bool)
     for (first, second), chance in auc.items():
@@ -102,7 +102,7 @@ def range_of_interest(audio: Mapping[str | None, Sequence[NDArray[np.float32]]],
         significant = audible & (separation > least)
         if significant.any():
             carries |= significant & (separation >= ENOUGH * separation[significant].max())
-    low_hz, high_hz = _band_edges(spec)
+    low_hz, high_hz = band_edges(spec)
     of_interest = carries if carries.any() else np.ones(N_BANDS, np.bool)
     fmin = max(LOWEST_HZ, float(np.floor(low_hz[of_interest].min() / 10) * 10))
     fmax = min(float(np.ceil(high_hz[of_interest].max() / 100) * 100), sample_rate / 2)
@@ -116,7 +116,7 @@ def suggested_rate(fmax: float, sample_rate: int) -> int:
     return enough[0] if enough else RATES[-1]
 
 
-def _whole_range(sample_rate: int) -> LogMelSpec:
+def whole_range(sample_rate: int) -> LogMelSpec:
     """Return a spec that looks at everything: frames of about 32 ms, every 10 ms."""
     n_fft = 1 << round(np.log2(0.032 * sample_rate))
     return LogMelSpec(
@@ -131,16 +131,21 @@ def _whole_range(sample_rate: int) -> LogMelSpec:
     )
 
 
-def _pieces(recording: NDArray[np.float32], length: int) -> list[NDArray[np.float32]]:
+def cut_up(recording: NDArray[np.float32], length: int) -> list[NDArray[np.float32]]:
+    """Return a recording (n_samples,) in pieces of a length, without what is left; the whole of a shorter one."""
     return [recording[begin : begin + length] for begin in range(0, max(1, len(recording) - length + 1), length)]
 
 
-def _pairs(kinds: Sequence[str | None]) -> list[tuple[str, str | None]]:
+def pairs(kinds: Sequence[str | None]) -> list[tuple[str, str | None]]:
+    """Return every two labels, and every label with the background (None)."""
     return [(first, second) for first, second in combinations(kinds, 2) if first is not None]
 
 
-def _level_db(clip: NDArray[np.float32], spec: LogMelSpec) -> NDArray[np.float64]:
-    """Return the mean power of a clip in each band, shape (N_BANDS,), decibels."""
+def level_db(clip: NDArray[np.float32], spec: LogMelSpec) -> NDArray[np.float64]:
+    """Return the mean power in time of a clip in each band, shape (n_mels,), decibels.
+
+    The spec's logarithm is in decibels.
+    """
     power = np.power(10.0, log_mel(clip, spec).astype(np.float64) / 10)
     decibels: NDArray[np.float64] = 10 * np.log10(power.mean(axis=0))
     return decibels
@@ -152,7 +157,7 @@ def _audible(levels: NDArray[np.float64]) -> NDArray[np.bool]:
     return np.asarray(typical >= typical.max() - AUDIBLE_DB)
 
 
-def _auc(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+def areas(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return, for each band, the chance that a row of the first is above one of the second; ties are half."""
     chance = np.zeros(first.shape[1])
     for band, (column, other) in enumerate(zip(first.T, np.sort(second, axis=0).T, strict=True)):
@@ -161,7 +166,7 @@ def _auc(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.
     return chance
 
 
-def _band_edges(spec: LogMelSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def band_edges(spec: LogMelSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return between which bins of the FFT each of the spec's filters lies, in Hz."""
     passes = tables(spec).mel > 0
     hz = np.arange(len(passes)) * spec.sample_rate / spec.n_fft
