@@ -115,7 +115,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def figure(width_inches: float = 5.0, height_inches: float = 3.0) -> Figure:
+def figure(width_inches: float = 4.5, height_inches: float = 2.8) -> Figure:
     """Return an empty figure, to be drawn on inside of `style`; it needs no screen, and nobody has to close it."""
     made = Figure(figsize=(width_inches, height_inches), layout="constrained")
     FigureCanvasAgg(made)

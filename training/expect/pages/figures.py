@@ -61,7 +61,7 @@ def _det(condition: Condition, budget: float) -> Figure | None:
     results = [one for one in condition.labels if any(_can_be_drawn(point) for point in one.det)]
     if not results:
         return None
-    drawn = figure(5.0, 3.6)
+    drawn = figure(4.5, 3.6)
     axes = drawn.add_subplot()
     hours = max(point.hours for one in results for point in one.det)
     none_counted = 0.45 / hours
@@ -106,7 +106,7 @@ def _operating(condition: Condition, expect: ExpectChapter) -> Figure | None:
     results = condition.labels
     if not results:
         return None
-    drawn = figure(5.0, 1.1 + 0.28 * len(results))
+    drawn = figure(4.5, 1.1 + 0.28 * len(results))
     left, right = drawn.subplots(1, 2, sharey=True)
     for row, one in enumerate(results):
         if one.recall is not None:
@@ -122,7 +122,7 @@ def _operating(condition: Condition, expect: ExpectChapter) -> Figure | None:
                 bound = intervals.poisson_bound(0, one.hours)
                 right.plot([bound], [row], color=SERIES[1].colour, marker="<", markerfacecolor="none")
     right.axvline(expect.alarms_per_hour, color=MARK, linestyle=(0, (4, 2)), linewidth=1.4)
-    _log_axis(right)
+    _log_axis(right, room=15.0)
     left.set(xlabel="recall", xlim=(-0.03, 1.03))
     right.set(xlabel="false alarms an hour")
     _label_rows(left, [one.label for one in results])
@@ -133,13 +133,13 @@ def _delay(condition: Condition) -> Figure | None:
     results = [(one.label, one.delay_seconds) for one in condition.labels if one.delay_seconds is not None]
     if not results:
         return None
-    drawn = figure(5.0, 0.9 + 0.28 * len(results))
+    drawn = figure(4.5, 0.9 + 0.28 * len(results))
     axes = drawn.add_subplot()
     for row, (_, (median, late)) in enumerate(results):
         axes.plot([median, late], [row, row], color=SERIES[0].colour, linewidth=2.5, alpha=0.6)
         axes.plot([median], [row], **SERIES[0].line)
         axes.plot([late], [row], color=SERIES[0].colour, marker="|", markersize=9)
-    axes.set(xlabel="seconds from the onset to the event: median, 95th percentile")
+    axes.set(xlabel="seconds from the onset to the event")
     axes.set_xlim(left=min(0.0, *(median for _, (median, _) in results)))
     _label_rows(axes, [label for label, _ in results])
     return drawn
@@ -148,7 +148,7 @@ def _delay(condition: Condition) -> Figure | None:
 def _calibration(condition: Condition) -> Figure | None:
     if not condition.calibration:
         return None
-    drawn = figure(5.0, 3.6)
+    drawn = figure(4.5, 3.6)
     axes = drawn.add_subplot()
     axes.plot([0, 1], [0, 1], color=GRID, linewidth=1.5)
     posteriors, shares, _ = zip(*condition.calibration, strict=True)
@@ -187,7 +187,7 @@ def _separability(report: Report) -> Figure | None:
 def _field(design: DesignChapter, prepare: PrepareChapter | None) -> Figure:
     bars = [("receptive field", design.receptive_field_seconds), ("events, 90th percentile", design.event_seconds)]
     bars += [(f"median of {_short(one.label)}", one.median_seconds) for one in (prepare.labels if prepare else [])]
-    drawn = figure(5.0, 0.8 + 0.28 * len(bars))
+    drawn = figure(4.5, 0.8 + 0.28 * len(bars))
     axes = drawn.add_subplot()
     names, seconds = zip(*bars, strict=True)
     painted = axes.barh(range(len(bars)), seconds, height=0.6, color=SERIES[5].colour, alpha=0.75)
@@ -202,7 +202,7 @@ def _losses(design: DesignChapter) -> Figure | None:
     checkpoints = [one for one in design.checkpoints if {"step", "recall", "alarms_per_hour"} <= one.keys()]
     if not design.losses and not checkpoints:
         return None
-    drawn = figure(5.0, 2.4 if not (design.losses and checkpoints) else 4.2)
+    drawn = figure(4.5, 2.4 if not (design.losses and checkpoints) else 4.2)
     parts: list[Callable[[Axes], None]] = []
     if design.losses:
         parts.append(lambda axes: _loss(axes, design))
@@ -253,7 +253,7 @@ def _learning(expect: ExpectChapter) -> Figure | None:
 def _stages(expect: ExpectChapter) -> Figure | None:
     if not expect.stages:
         return None
-    drawn = figure(5.0, 0.9 + 0.28 * len(expect.stages))
+    drawn = figure(4.5, 0.9 + 0.28 * len(expect.stages))
     axes = drawn.add_subplot()
     axes.axvline(0, color=INK, linewidth=0.8)
     for row, (_, lost, interval) in enumerate(expect.stages):
@@ -265,11 +265,12 @@ def _stages(expect: ExpectChapter) -> Figure | None:
     return drawn
 
 
-def _log_axis(axes: Axes) -> None:
-    """Make the x axis logarithmic, with numbers as people write them, and some even where it spans little."""
+def _log_axis(axes: Axes, room: float = 300.0) -> None:
+    """Make the x axis logarithmic, numbers as people write them: all of 1, 2, 5 if it spans less than its room."""
     axes.set_xscale("log")
+    axes.margins(x=0.08)
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < room * low else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

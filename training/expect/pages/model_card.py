@@ -23,6 +23,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~&#$])")
 def model_card(report: Report) -> str:
     """Return the card of the model that a report is about, in Markdown."""
     conditions = report.expect.conditions
+    configuration = _configuration(report.model, _labels(report))
     environment = Environment(  # noqa: S701 - not HTML: what is shown is escaped for Markdown, by finalize
         loader=FileSystemLoader(Path(__file__).parent),
         finalize=_text,
@@ -51,9 +52,15 @@ def model_card(report: Report) -> str:
         labels=_labels(report),
         weak_cells=_weak_cells(report.expect.matrix),
         confused=_confused([pair for condition in conditions for pair in condition.confusion]),
-        configuration=_configuration(report.model, _labels(report)),
+        configuration=Markup(configuration),  # noqa: S704 - for Markdown, where a fence ends it
     )
-    return re.sub(r"\n{3,}", "\n\n", page)
+    before, lines, after = page.partition(configuration)
+    return _one_blank_line(before) + lines + _one_blank_line(after)
+
+
+def _one_blank_line(text: str) -> str:
+    """Return text without the blank lines that parts left out have left behind."""
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def _labels(report: Report) -> list[str]:
@@ -63,7 +70,7 @@ def _labels(report: Report) -> list[str]:
 def _weak_cells(cells: list[Cell]) -> list[tuple[str, Cell]]:
     """Return the cells of lowest recall that lie under the best one, worst first, and where they are."""
     found = {
-        id(one): (", ".join(part for part in (row if row != "recall" else "", column, table.fixed) if part), one)
+        id(one): (", ".join(part for part in (row, column, table.fixed) if part not in ("", "recall")), one)
         for table in tables(cells)
         for row, row_cells in table.rows
         for column, one in zip(table.columns, row_cells, strict=True)
@@ -84,13 +91,13 @@ def _confused(pairs: list[tuple[str | None, str | None, int]]) -> list[tuple[str
     return [(sound, event, count) for (sound, event), count in often]
 
 
-def _configuration(model: str, labels: list[str]) -> Markup:
+def _configuration(model: str, labels: list[str]) -> str:
     """Return the lines for streamd.yaml as a block of code."""
     section = {"models": [{"file": f"{model}.onnx", "labels": {label: {} for label in labels}}]}
     lines = yaml.safe_dump(section, allow_unicode=True, sort_keys=False, width=1000)
     longest = max((len(run) for run in re.findall("`+", lines)), default=0)
     fence = "`" * max(3, longest + 1)
-    return Markup(f"{fence}yaml\n{lines}{fence}")  # noqa: S704 - for Markdown, where a fence ends it
+    return f"{fence}yaml\n{lines}{fence}"
 
 
 def _code(text: str) -> Markup:

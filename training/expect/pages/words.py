@@ -18,6 +18,8 @@ FEASIBLE = {"yes": "Yes", "partly": "Partly", "no": "No", "unknown": "Can’t be
 
 def number(value: float) -> str:
     """Return three digits, without an exponent where people read numbers: 0.012, 1.5, 37, 1 234 567."""
+    if not math.isfinite(value):
+        return "–"
     if value < 0:
         return f"\u2212{number(-value)}"
     if isinstance(value, int) or value >= 100:
