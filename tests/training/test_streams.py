@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +164,13 @@ def test_streams_are_the_same_with_workers_and_without():
     assert not any(one.sounds for one in negatives)
     assert not np.array_equal(negatives[0].samples, negatives[1].samples)
     assert len({one.group for one in negatives}) == 2
+
+
+def test_pauses_are_longer_than_the_silence_that_ends_an_event(tmp_path: Path):
+    clips = [clip(tmp_path, f"a{i}", LOW, "a") for i in range(5)]
+    rows = real_streams(clips, SAMPLE_RATE, gap_seconds=6.0)
+    scenes = simulated_streams(conditions(DRY), 200, gap_seconds=6.0)
+    for one in [*rows, *scenes]:
+        gaps = [b.onset_seconds - a.offset_seconds for a, b in pairwise(one.sounds)]
+        assert len(gaps) > 3
+        assert min(gaps) > 6.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,7 @@ from training.expect.event_match import Sound
 from training.expect.intervals import poisson_bound
 from training.expect.play import LabelledStream, Played, play
 from training.expect.rewrite import with_decisions
-from training.expect.thresholds import choose_decisions, hours_to_prove, most_alarms, tune
+from training.expect.thresholds import choose_decisions, hours_to_prove, in_halves, most_alarms, tune
 
 
 @pytest.fixture
@@ -162,3 +163,24 @@ def test_a_model_that_does_not_give_its_golden_answer_is_not_rewritten(file: Pat
     with pytest.raises(ModelError, match="golden answer"):
         with_decisions(file, {HIGH: DecisionSpec()})
     assert file.read_bytes() == broken
+
+
+def test_halves_cut_no_group_and_share_every_label_and_the_background():
+    def one(name: str, group: str, seconds: int, **n_sounds: int) -> Played:
+        labels = [label.replace("_", " ") for label, n in n_sounds.items() for _ in range(n)]
+        sounds = tuple(Sound(label, i, i + 0.5) for i, label in enumerate(labels))
+        stream = LabelledStream(name, np.zeros(0, np.int16), sounds, group)
+        return Played(stream, np.zeros((seconds, 3), np.float32), np.arange(seconds, dtype=np.float64), ())
+
+    played = [one(f"low {i}", f"kit {i}", 30, Low_tone=5) for i in range(4)]
+    played += [one(f"high {i}", f"kit {i}", 30, High_tone=3) for i in range(2)]
+    played += [one(f"place {i}", f"place {i}", 100) for i in range(4)]
+    halves = in_halves(played)
+    assert sorted(each.stream.name for half in halves for each in half) == sorted(each.stream.name for each in played)
+    groups = [{each.group for each in half} for half in halves]
+    assert groups[0].isdisjoint(groups[1])
+    counts = [Counter(sound.label for each in half for sound in each.stream.sounds) for half in halves]
+    assert counts[0] == counts[1] == {LOW: 10, HIGH: 3}
+    assert [sum(len(each.posteriors) for each in half) for half in halves] == [290, 290]
+    assert in_halves(list(reversed(played)))[0][0].group == halves[0][0].group
+    assert in_halves([]) == ([], [])

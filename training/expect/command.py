@@ -26,6 +26,7 @@ from training.expect.pages import write_pages
 from training.expect.play import Played
 from training.expect.streams import LEAD_SECONDS, negative_streams, real_streams, simulated_streams
 from training.expect.thresholds import ALARMS_PER_HOUR
+from training.expect.verdict import judged
 from training.prepare.clips import Clip
 from training.prepare.data_set import read_data
 from training.prepare.groups import find_groups
@@ -108,16 +109,17 @@ def report_on(
     known = [label for label in facts.labels if any(clip.label == label for clip in clips)]
     has_background = any(clip.label is None for clip in clips)
     lead_seconds = LEAD_SECONDS + facts.first_score_samples / facts.sample_rate
+    gap_seconds = max((facts.decision_of(label).min_silence_seconds for label in known), default=0.0)
     settings = [
         Setting(
             "recordings",
             "real",
             "given" if has_background else "generated",
-            real_streams(clips, facts.sample_rate, lead_seconds),
+            real_streams(clips, facts.sample_rate, lead_seconds, gap_seconds),
         )
     ]
     if simulated_seconds:
-        settings.append(_simulated(clips, facts, cache, simulated_seconds, lead_seconds))
+        settings.append(_simulated(clips, facts, cache, simulated_seconds, lead_seconds, gap_seconds))
     played = [play_setting(model, setting) for setting in settings]
     return report.Report(
         model=facts.name,
@@ -131,14 +133,16 @@ def report_on(
         prepare=None,
         process=None,
         design=None,
-        expect=chapter(
-            played,
-            facts,
-            alarms_per_hour=alarms_per_hour,
-            thresholds=_thresholds(played[0], facts, known, alarms_per_hour),
-            disjoint="Not compared: what the model was trained on is not at hand. None of DATA was used to choose"
-            " anything in the model.",
-            labels=known,
+        expect=judged(
+            chapter(
+                played,
+                facts,
+                alarms_per_hour=alarms_per_hour,
+                thresholds=_thresholds(played[0], facts, known, alarms_per_hour),
+                disjoint="Not compared: what the model was trained on is not at hand. None of DATA was used to choose"
+                " anything in the model.",
+                labels=known,
+            )
         ),
         left_out=[*found.notes, *notes, "Matrix, learning curve and controls: they belong to `train`."],
     )
@@ -175,6 +179,7 @@ def known_to(facts: Manifest, clips: Sequence[Clip], data: Path) -> tuple[list[C
 
 def told(found: report.Report) -> Iterator[str]:
     """Yield a report's results for a terminal, line by line."""
+    yield from found.expect.verdict
     for condition in found.expect.conditions:
         streams = "1 stream" if condition.n_streams == 1 else f"{condition.n_streams} streams"
         yield f"\n{condition.name} ({condition.kind}): {condition.hours:.2g} h in {streams}"
@@ -204,12 +209,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _simulated(clips: Sequence[Clip], facts: Manifest, cache: Path, seconds: float, lead_seconds: float) -> Setting:
+def _simulated(
+    clips: Sequence[Clip], facts: Manifest, cache: Path, seconds: float, lead_seconds: float, gap_seconds: float
+) -> Setting:
     """Return scenes made of all sounds and backgrounds of a data set."""
     rate = facts.sample_rate
     backgrounds = backgrounds_of(clips, rate)
     unseen = for_unseen(sounds_of(clips, rate), backgrounds, np.zeros(0, np.float32), rate, cache)
-    streams = [*simulated_streams(unseen, seconds, lead_seconds), *negative_streams(unseen, seconds)]
+    with_sounds = simulated_streams(unseen, seconds, lead_seconds, gap_seconds)
+    streams = [*with_sounds, *negative_streams(unseen, seconds)]
     return Setting("simulated scenes", "simulated", "given" if backgrounds else "generated", streams)
 
 

@@ -18,6 +18,7 @@ from training.expect.event_match import Sound
 from training.expect.play import LabelledStream
 from training.prepare.clips import Clip
 from training.prepare.simulation import scene
+from training.prepare.simulation.chance import Range
 from training.prepare.simulation.conditions import Conditions
 from training.prepare.simulation.scene import Scene
 from training.prepare.simulation.sounds import sounds_of
@@ -28,6 +29,8 @@ LEAD_SECONDS = 3.0
 PAUSE_SECONDS = (2.0, 4.0)
 """Between two recordings in a row: longer than any min_silence that is chosen here, and uneven, so that no place within
 a hop is favoured."""
+LONGER_SECONDS = 1.0
+"""Than the silence that ends an event: events end late, and reverberation rings on."""
 ALONE_SECONDS = 30.0
 """A recording at least this long is a stream of its own."""
 QUIET_DB = -75.0
@@ -40,7 +43,11 @@ Floats = NDArray[np.float32]
 
 
 def real_streams(
-    clips: Sequence[Clip], sample_rate: int, lead_seconds: float = LEAD_SECONDS, seed: int = 0
+    clips: Sequence[Clip],
+    sample_rate: int,
+    lead_seconds: float = LEAD_SECONDS,
+    gap_seconds: float = 0.0,
+    seed: int = 0,
 ) -> list[LabelledStream]:
     """Return recordings as streams: nothing in them is simulated, and no level is changed.
 
@@ -53,6 +60,7 @@ def real_streams(
             finds it; a silent one is left out.
         sample_rate: the model's.
         lead_seconds: before the first sound of a row: longer than the model's warm-up.
+        gap_seconds: the longest min_silence of the model: pauses are longer, or two sounds would be one event.
         seed: of the pauses and the hiss.
 
     Raises:
@@ -74,7 +82,9 @@ def real_streams(
     for i, (group, recordings) in enumerate(rows.items()):
         random = np.random.default_rng([seed, i])
         bed = beds[i % len(beds)] if beds else None
-        samples, sounds = _in_a_row(recordings, bed, sample_rate, lead_seconds, random)
+        pauses = random.uniform(*_pauses(PAUSE_SECONDS, gap_seconds), len(recordings))
+        pauses[0] += lead_seconds
+        samples, sounds = _in_a_row(recordings, bed, sample_rate, pauses, random)
         streams.append(LabelledStream(f"recordings of {group}", samples, tuple(sounds), group))
     streams += [LabelledStream(_words(clip.path), samples, (), _group(clip)) for clip, samples in backgrounds]
     return _with_own_names(streams)
@@ -84,6 +94,7 @@ def simulated_streams(
     conditions: Conditions,
     seconds: float,
     lead_seconds: float = LEAD_SECONDS,
+    gap_seconds: float = 0.0,
     seed: int = 0,
     workers: Workers | None = None,
 ) -> list[LabelledStream]:
@@ -93,10 +104,13 @@ def simulated_streams(
         conditions: what scenes are made from.
         seconds: of all streams together; each is at least one scene.
         lead_seconds: before the first sound: longer than the model's warm-up.
+        gap_seconds: the longest min_silence of the model: where the recipe's pauses are shorter, pauses and scenes
+            become longer.
         seed: of the scenes.
         workers: who makes them; None: this process.
     """
     groups = sorted({_group(sound.clip) for sound in conditions.material.sounds})
+    conditions = _spread(conditions, gap_seconds)
     n_scenes = max(1, ceil(seconds / conditions.recipe.seconds / max(1, len(groups))))
     name = f"{conditions.name} scenes"
     made = _made(
@@ -134,6 +148,24 @@ def negative_streams(
         _joined(f"{name} {i + 1}", f"{name} {i + 1}", none, [next(made) for _ in range(n_scenes)], rate)
         for i in range(n_streams)
     ]
+
+
+def _pauses(pauses: tuple[float, float], gap_seconds: float) -> tuple[float, float]:
+    """Return pauses, lowest and longest, that are longer than a gap."""
+    more = max(0.0, gap_seconds + LONGER_SECONDS - pauses[0])
+    return pauses[0] + more, pauses[1] + more
+
+
+def _spread(conditions: Conditions, gap_seconds: float) -> Conditions:
+    recipe = conditions.recipe
+    own = recipe.pause_seconds
+    if gap_seconds <= own.low:
+        return conditions
+    low, high = _pauses((own.low, own.high), gap_seconds)
+    longer = replace(
+        recipe, pause_seconds=Range(low, high), seconds=recipe.seconds * (low + high) / (own.low + own.high)
+    )
+    return replace(conditions, recipe=longer)
 
 
 _Made = tuple[Samples, list[Sound]]
@@ -232,11 +264,10 @@ def _in_a_row(
     recordings: Sequence[tuple[Floats, list[Sound]]],
     bed: Samples | None,
     sample_rate: int,
-    lead_seconds: float,
+    pause_seconds: NDArray[np.float64],
     random: np.random.Generator,
 ) -> tuple[Samples, list[Sound]]:
-    pauses = [round(random.uniform(*PAUSE_SECONDS) * sample_rate) for _ in recordings]
-    pauses[0] += round(lead_seconds * sample_rate)
+    pauses = [round(float(pause) * sample_rate) for pause in pause_seconds]
     n_samples = sum(pauses) + sum(len(samples) for samples, _ in recordings) + round(PAUSE_SECONDS[1] * sample_rate)
     if bed is None:
         row = _hiss(n_samples, random).astype(np.float32)

@@ -6,6 +6,7 @@ silence ends it: from a few values, by the daemon's own decision, and the simple
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -112,6 +113,36 @@ def tune(file: Path, played: Sequence[Played], manifest: Manifest, alarms_per_ho
     tuned = choose_decisions(played, manifest, alarms_per_hour)
     decisions = {choice.label: choice.decision for choice in tuned.choices}
     return replace(tuned, manifest=with_decisions(file, decisions, tuned.delays))
+
+
+def in_halves(played: Sequence[Played]) -> tuple[list[Played], list[Played]]:
+    """Return streams in two halves, to choose on one and to report on the other: no group cut, labels shared evenly.
+
+    For streams of groups that were left out one after the other, and tested with what was learned from the rest. A
+    label of one group is in one half only: there it can be chosen for or reported on, not both.
+    """
+    groups: dict[str, list[Played]] = {}
+    for one in played:
+        groups.setdefault(one.group, []).append(one)
+    n_sounds = {
+        name: Counter(sound.label for one in own for sound in one.stream.sounds) for name, own in groups.items()
+    }
+    n_hops = {name: sum(len(one.posteriors) for one in own) for name, own in groups.items()}
+    of_all = sum(n_sounds.values(), Counter[str]())
+    in_half: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    hops_in_half = [0, 0]
+    both: tuple[list[Played], list[Played]] = ([], [])
+    for name in sorted(groups, key=lambda name: (-n_sounds[name].total(), -n_hops[name], name)):
+        own = n_sounds[name]
+
+        def fullness(half: int, own: Counter[str] = own) -> tuple[float, int]:
+            return sum((in_half[half][label] + n) / of_all[label] for label, n in own.items()), hops_in_half[half]
+
+        half = min((0, 1), key=fullness)
+        both[half].extend(groups[name])
+        in_half[half].update(own)
+        hops_in_half[half] += n_hops[name]
+    return both
 
 
 def choose_decisions(
