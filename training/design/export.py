@@ -35,10 +35,20 @@ N_GOLDEN_HOPS = 8
 GOLDEN_SECONDS = 1.0
 """A golden answer is at least that many hops and that long: a voice detector says nothing to 8 hops of 32 ms."""
 
+N_GOLDEN_SIGNALS = 42
+"""Of the chirps that a seed chooses from: seven paces at six levels."""
+
 Floats = NDArray[np.float32]
 
 
-def export(network: nn.Module, manifest: Manifest, path: Path, outputs: tuple[str, ...] = ("posterior",)) -> Manifest:
+def export(
+    network: nn.Module,
+    manifest: Manifest,
+    path: Path,
+    outputs: tuple[str, ...] = ("posterior",),
+    *,
+    least_move: float = 0.0,
+) -> Manifest:
     """Write a network as a model file.
 
     Args:
@@ -46,6 +56,7 @@ def export(network: nn.Module, manifest: Manifest, path: Path, outputs: tuple[st
         manifest: its facts; the golden answer is made here.
         path: the .onnx to write. An older one stays as it is until the new one is proved.
         outputs: names of what the network returns, in order: posterior, then state_out of a stream, embedding.
+        least_move: by how much some posterior of the golden answer must move.
 
     Returns:
         The manifest as written, with the golden answer.
@@ -59,10 +70,10 @@ def export(network: nn.Module, manifest: Manifest, path: Path, outputs: tuple[st
     proto = onnx.load_from_string(graph)
     _check_axes(proto)
     check_parity(network, graph, manifest)
-    return seal(proto, manifest, path)
+    return seal(proto, manifest, path, least_move=least_move)
 
 
-def seal(proto: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
+def seal(proto: onnx.ModelProto, manifest: Manifest, path: Path, *, least_move: float = 0.0) -> Manifest:
     """Write a graph that obeys the contract with its manifest, after it gave and repeated its golden answer.
 
     Raises:
@@ -71,7 +82,7 @@ def seal(proto: onnx.ModelProto, manifest: Manifest, path: Path) -> Manifest:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         draft = Path(folder) / path.name
         write(proto, manifest, draft)
-        complete = msgspec.structs.replace(manifest, golden=_golden(Model(draft, "cpu", verify=False)))
+        complete = msgspec.structs.replace(manifest, golden=_golden(Model(draft, "cpu", verify=False), least_move))
         write(proto, complete, draft)
         proved = Model(draft, "cpu")
         draft.replace(path)
@@ -84,15 +95,17 @@ def n_golden_samples(manifest: Manifest) -> int:
     return manifest.span_samples + (manifest.n_warmup_hops + n_hops - 1) * manifest.hop_samples
 
 
-def _golden(model: Model) -> Golden:
+def _golden(model: Model, least_move: float) -> Golden:
     n_samples = n_golden_samples(model.manifest)
-    for seed in range(42):
+    for seed in range(N_GOLDEN_SIGNALS):
         frames, posteriors = model.answer(golden_signal(seed, n_samples))
-        if np.any((posteriors > 0.1) & (posteriors < 0.9)):
+        moves = float(np.ptp(posteriors, axis=0).max()) >= least_move
+        if moves and np.any((posteriors > 0.1) & (posteriors < 0.9)):
             log_mel = frames.astype("<f4").tobytes() if model.manifest.log_mel else b""
             posterior = posteriors.astype("<f4").tobytes()
             return Golden(seed=seed, n_samples=n_samples, log_mel=log_mel, posterior=posterior)
-    raise ModelError("no golden signal gives a posterior between 0.1 and 0.9: has the network been trained?")
+    moving = f" and moves by {least_move}" if least_move else ""
+    raise ModelError(f"no golden signal gives a posterior between 0.1 and 0.9{moving}: has the network been trained?")
 
 
 def _inputs(manifest: Manifest) -> tuple[str, ...]:

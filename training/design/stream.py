@@ -96,13 +96,14 @@ def posteriors_of_hops(network: StreamNetwork, hops: NDArray[np.float32]) -> NDA
     return highest
 
 
-def export_stream(network: StreamNetwork, manifest: Manifest, path: Path) -> Manifest:
+def export_stream(network: StreamNetwork, manifest: Manifest, path: Path, *, least_move: float = 0.0) -> Manifest:
     """Write a network as a model file of kind stream.
 
     Args:
         network: on the CPU, in evaluation mode.
         manifest: made with `stream_facts`.
         path: the .onnx to write. An older one stays as it is until the new one is proved.
+        least_move: by how much some posterior of the golden answer must move.
 
     Returns:
         The manifest as written, with the golden answer.
@@ -113,4 +114,4 @@ def export_stream(network: StreamNetwork, manifest: Manifest, path: Path) -> Man
     """
     if network.training:
         raise ValueError("a network in training mode; call eval() first: its batch norms would look at the batch")
-    return export(Hop(network).eval(), manifest, path, outputs=("posterior", "state_out"))
+    return export(Hop(network).eval(), manifest, path, ("posterior", "state_out"), least_move=least_move)
