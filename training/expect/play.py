@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import cast
 
 import msgspec
@@ -20,6 +21,8 @@ from training.expect.event_match import Sound
 
 BLOCK_SECONDS = 60.0
 """Audio handed over at once: hours of frames never lie in memory together."""
+AT_ONCE = 16
+"""Streams that are heard side by side, as sources are: their rows share the runs of the network."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Played:
 
 
 def play(model: Model, streams: Sequence[LabelledStream]) -> list[Played]:
-    """Play streams through a model, one after the other, as replay does; every run of the network is made once.
+    """Play streams through a model as the daemon hears sources; every run of the network is made once.
 
     Raises:
         ValueError: two streams have one name, or a sound has a label that the model doesn't have.
@@ -68,7 +71,11 @@ def play(model: Model, streams: Sequence[LabelledStream]) -> list[Played]:
     strangers = sorted({sound.label for stream in streams for sound in stream.sounds} - set(labels))
     if strangers:
         raise ValueError(f"sounds are labelled {', '.join(strangers)}; {model.manifest.name} has {', '.join(labels)}")
-    return [_play(model, stream, _blocks(stream.samples, model.manifest.sample_rate)) for stream in streams]
+    found: list[Played] = []
+    for begin in range(0, len(streams), AT_ONCE):
+        some = streams[begin : begin + AT_ONCE]
+        found += _play(model, some, [_blocks(one.samples, model.manifest.sample_rate) for one in some])
+    return found
 
 
 def decide(played: Sequence[Played], manifest: Manifest) -> list[Played]:
@@ -80,21 +87,21 @@ def decide(played: Sequence[Played], manifest: Manifest) -> list[Played]:
         played: by the same model, with whatever decisions.
         manifest: of that model, but for decisions and delays.
     """
-    hop, rate = manifest.hop_samples, manifest.sample_rate
-    found = []
-    for one in played:
-        echo = _Echo(one.posteriors, manifest)
-        n_samples = manifest.first_score_samples + (len(one.posteriors) - 1) * hop if len(one.posteriors) else 0
-        silence = np.zeros(round(BLOCK_SECONDS * rate), np.int16)
-        blocks = (silence[: n_samples - begin] for begin in range(0, n_samples, len(silence)))
-        found.append(_play(cast(Model, echo), one.stream, blocks))
+    found: list[Played] = []
+    for begin in range(0, len(played), AT_ONCE):
+        some = played[begin : begin + AT_ONCE]
+        echo = _Echo([one.posteriors for one in some], manifest)
+        found += _play(cast(Model, echo), [one.stream for one in some], echo.blocks())
     return found
 
 
 class _Echo:
-    """Stands in for a model in a detector: it says again what the model said, hop after hop, whatever it hears."""
+    """Stands in for a model in a detector: it says again what the model said to each stream, hop after hop.
 
-    def __init__(self, posteriors: NDArray[np.float32], facts: Manifest) -> None:
+    A stream is known by its samples, which all are its number, and its hop by the state that the detector keeps.
+    """
+
+    def __init__(self, said: Sequence[NDArray[np.float32]], facts: Manifest) -> None:
         hop = facts.hop_samples
         # The first score comes where it came: all hops before it are warm-up.
         self.manifest = msgspec.structs.replace(
@@ -107,19 +114,29 @@ class _Echo:
             warmup_frames=facts.first_score_samples,
             n_state=1,
             initial_state=b"",
+            max_batch=None,
         )
-        self._said = posteriors
-        self._hop = -self.manifest.n_warmup_hops
+        self._said = said
+
+    def blocks(self) -> list[Iterator[NDArray[np.int16]]]:
+        """Return what to push for each stream: as many samples as give its hops."""
+        hop, first = self.manifest.hop_samples, self.manifest.first_score_samples
+        lengths = [first + (len(one) - 1) * hop if len(one) else 0 for one in self._said]
+        return [self._numbered(number, n_samples) for number, n_samples in enumerate(lengths)]
+
+    def _numbered(self, number: int, n_samples: int) -> Iterator[NDArray[np.int16]]:
+        most = round(BLOCK_SECONDS * self.manifest.sample_rate)
+        for begin in range(0, n_samples, most):
+            yield np.full(min(most, n_samples - begin), number, np.int16)
 
     def run(
-        self,
-        inputs: NDArray[np.float32],  # noqa: ARG002  as a model is called
-        state: NDArray[np.float32],
+        self, inputs: NDArray[np.float32], state: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the posteriors of the next hop, shape (1, n_labels), and the state as it came."""
-        said = self._said[max(0, self._hop)][None]
-        self._hop += 1
-        return said, state
+        """Return the posteriors of each row's next hop, shape (n_rows, n_labels), and the hop after it as state."""
+        numbers = np.rint(inputs[:, 0] * 32768).astype(int)
+        hops = state[:, 0].astype(int) - self.manifest.n_warmup_hops
+        said = [self._said[number][max(0, hop)] for number, hop in zip(numbers, hops, strict=True)]
+        return np.stack(said), state + 1
 
 
 def _blocks(
@@ -129,36 +146,49 @@ def _blocks(
     return (samples[begin : begin + n] for begin in range(0, len(samples), n))
 
 
-def _play(model: Model, stream: LabelledStream, blocks: Iterable[NDArray[np.int16] | NDArray[np.float32]]) -> Played:
+def _play(
+    model: Model, streams: Sequence[LabelledStream], blocks: Sequence[Iterable[NDArray[np.int16] | NDArray[np.float32]]]
+) -> list[Played]:
+    """Play streams side by side, each in its blocks."""
     facts = model.manifest
     detector = Detector(model, {label: facts.decision_of(label) for label in facts.labels})
-    detector.start(stream.name)
-    posteriors: list[NDArray[np.float32]] = []
-    ends: list[float] = []
-    onsets: list[tuple[Detection, float]] = []
-    offsets: dict[int, tuple[int, float]] = {}
+    sources = [str(i) for i in range(len(streams))]
+    posteriors: dict[str, list[NDArray[np.float32]]] = {source: [] for source in sources}
+    ends: dict[str, list[float]] = {source: [] for source in sources}
+    onsets: dict[str, list[tuple[Detection, float]]] = {source: [] for source in sources}
+    offsets: dict[int, Detection] = {}
 
     def note(detections: Sequence[Detection]) -> None:
         for one in detections:
             if one.offset_sample is None:
-                onsets.append((one, ends[-1]))
+                onsets[one.source].append((one, ends[one.source][-1]))
             else:
-                offsets[one.number] = one.offset_sample, one.peak
+                offsets[one.number] = one
 
-    for block in blocks:
-        detector.push(stream.name, block)
+    for source in sources:
+        detector.start(source)
+    for together in zip_longest(*blocks):
+        for source, block in zip(sources, together, strict=True):
+            if block is not None:
+                detector.push(source, block)
         for hop in detector.step():
-            posteriors.append(hop.posteriors)
-            ends.append(hop.end_sample / facts.sample_rate)
+            posteriors[hop.source].append(hop.posteriors)
+            ends[hop.source].append(hop.end_sample / facts.sample_rate)
             note(hop.detections)
     note(detector.flush())
-    rate = facts.sample_rate
-    return Played(
-        stream=stream,
-        posteriors=np.array(posteriors, np.float32).reshape(-1, len(facts.labels)),
-        end_seconds=np.array(ends, np.float64),
-        events=tuple(
-            Sound(one.label, one.onset_sample / rate, offsets[one.number][0] / rate, published, offsets[one.number][1])
-            for one, published in onsets
-        ),
-    )
+    return [
+        Played(
+            stream=stream,
+            posteriors=np.array(posteriors[source], np.float32).reshape(-1, len(facts.labels)),
+            end_seconds=np.array(ends[source], np.float64),
+            events=tuple(
+                _event(onset, offsets[onset.number], published, facts.sample_rate)
+                for onset, published in onsets[source]
+            ),
+        )
+        for source, stream in zip(sources, streams, strict=True)
+    ]
+
+
+def _event(onset: Detection, offset: Detection, published: float, rate: int) -> Sound:
+    return Sound(onset.label, onset.onset_sample / rate, (offset.offset_sample or 0) / rate, published, offset.peak)
