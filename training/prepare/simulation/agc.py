@@ -42,8 +42,10 @@ class Agc:
         for wanted in wanted_db.tolist():
             gain_db += (attack if wanted < gain_db else release) * (wanted - gain_db)
             gains_db.append(gain_db)
-        moving_db = np.interp(np.arange(len(audio)), length * np.arange(n_frames + 1), gains_db)
-        return np.asarray(audio * 10 ** (moving_db / 20), np.float32)
+        octaves = np.asarray(gains_db, np.float32) / np.float32(20 * np.log10(2))
+        part = np.arange(length, dtype=np.float32) / np.float32(length)
+        moving = octaves[:-1, None] + np.diff(octaves)[:, None] * part
+        return np.asarray(audio * np.exp2(moving).reshape(-1)[: len(audio)], np.float32)
 
 
 @dataclass(frozen=True)

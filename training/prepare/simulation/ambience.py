@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.signal import oaconvolve
 
 from training.prepare.simulation import babble, composites, hum, noise
 from training.prepare.simulation.audio import Audio, around, at_unit_level, one_of
 from training.prepare.simulation.babble import Babble, BabbleRange
 from training.prepare.simulation.composites import Composite, CompositeRange
+from training.prepare.simulation.convolve import convolved
 from training.prepare.simulation.hum import Hum, HumRange
 from training.prepare.simulation.material import Material
 from training.prepare.simulation.noise import ColouredNoise, NoiseRange, SpeechShapedNoise
@@ -56,7 +56,7 @@ class Ambience:
         response = one_of(places, self.place)
         # Longer by the response: when the scene begins the noise has long been in the room.
         dry = self.noise.make(n_samples + len(response) - 1, material.sample_rate)
-        return at_unit_level(oaconvolve(dry, response, "valid"))
+        return at_unit_level(convolved(dry, response)[len(response) - 1 :])
 
 
 @dataclass(frozen=True)

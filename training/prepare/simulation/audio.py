@@ -38,8 +38,9 @@ def around(audio: NDArray[np.floating], begin: float, n_samples: int) -> Audio:
     """Return `n_samples` of a recording from a fraction (0…1) of it on, around its end as often as it takes."""
     if not len(audio):
         raise ValueError("a recording without samples can't be repeated; leave it out")
-    positions = (int(begin * len(audio)) + np.arange(n_samples)) % len(audio)
-    return np.asarray(audio[positions], np.float32)
+    first = audio[int(begin * len(audio)) % len(audio) :][:n_samples]
+    again = np.resize(audio, n_samples - len(first))
+    return np.concatenate([first, again], dtype=np.float32)
 
 
 def one_of(recordings: Sequence[Audio], which: float) -> Audio:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import oaconvolve
 
 from training.prepare.simulation.audio import Audio, around, at_unit_level, one_of, to_gain
 from training.prepare.simulation.chance import Range
+from training.prepare.simulation.convolve import convolved
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Babble:
         for talker in self.talkers:
             voice = around(speech, talker.begin, n_samples)
             if places:
-                voice = oaconvolve(voice, one_of(places, talker.place))[:n_samples]
+                voice = convolved(voice, one_of(places, talker.place))
             # All as loud as each other first: recordings are not.
             babble += to_gain(talker.gain_db) * at_unit_level(voice)
         return at_unit_level(babble)

@@ -23,14 +23,15 @@ class Hum:
 
     def make(self, n_samples: int, sample_rate: int) -> Audio:
         """Return hum (n_samples,) at an RMS of 1."""
-        turning = np.exp(2j * np.pi * self.mains_hz / sample_rate * np.arange(n_samples))
-        hum = np.zeros(n_samples)
-        harmonic = np.ones(n_samples, np.complex128)
+        turning = np.exp(2j * np.pi * self.mains_hz / sample_rate * np.arange(n_samples)).astype(np.complex64)
+        hum = np.zeros(n_samples, np.float32)
+        harmonic = np.ones(n_samples, np.complex64)
         for k, (db, phase) in enumerate(zip(self.levels_db, self.phases, strict=True), 1):
             if k * self.mains_hz >= sample_rate / 2:
                 break
             harmonic *= turning
-            hum += to_gain(db) * (harmonic * np.exp(1j * phase)).imag
+            hum += np.float32(to_gain(db) * np.cos(phase)) * harmonic.imag
+            hum += np.float32(to_gain(db) * np.sin(phase)) * harmonic.real
         return at_unit_level(hum)
 
 

@@ -35,14 +35,17 @@ class Impacts:
         """Return impacts (n_samples,) at an RMS of 1."""
         rng = np.random.default_rng(self.seed)
         n_blows = max(1, int(rng.poisson(self.a_second * n_samples / sample_rate)))
-        seconds = np.arange(round(LENGTH * self.decay_seconds * sample_rate)) / sample_rate
+        seconds = np.arange(round(LENGTH * self.decay_seconds * sample_rate), dtype=np.float32) / np.float32(
+            sample_rate
+        )
         decay = np.exp(-seconds / self.decay_seconds)
         high_hz = min(self.high_hz, 0.45 * sample_rate)
         audio = np.zeros(n_samples + len(seconds))
         for _ in range(n_blows):
             hz = high_hz * (self.low_hz / high_hz) ** rng.uniform(0, 1, N_PARTIALS)
             phases = rng.uniform(0, 2 * np.pi, N_PARTIALS)
-            blow = np.sin(2 * np.pi * np.outer(hz, seconds) + phases[:, None]).sum(axis=0) * decay
+            angles = np.outer(2 * np.pi * hz, seconds) + phases[:, None]
+            blow = np.sin(angles, dtype=np.float32, casting="same_kind").sum(axis=0) * decay
             begin = int(rng.integers(n_samples))
             audio[begin : begin + len(blow)] += to_gain(rng.normal(0, SPREAD_DB)) * blow
         return at_unit_level(audio[:n_samples])

@@ -12,7 +12,7 @@ from scipy import fft
 from training.prepare.simulation.audio import Audio, at_unit_level
 from training.prepare.simulation.chance import Range, draw_seed
 
-Gains = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Gains = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 """Amplitudes at frequencies in Hz, both (n_bins,)."""
 
 LOWEST_HZ = 20.0
@@ -37,7 +37,7 @@ class ColouredNoise:
     def make(self, n_samples: int, sample_rate: int) -> Audio:
         """Return noise (n_samples,) at an RMS of 1."""
 
-        def gains(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+        def gains(hz: NDArray[np.floating]) -> NDArray[np.floating]:
             return np.asarray(np.maximum(hz, LOWEST_HZ) ** (-self.exponent / 2))
 
         return _shaped(gains, n_samples, sample_rate, self.seed)
@@ -56,7 +56,7 @@ class SpeechShapedNoise:
         middles = np.asarray(SPEECH_HZ, np.float64)
         density_db = np.asarray(SPEECH_DB) - 10 * np.log10(middles)  # a third-octave is as wide as its middle is high
 
-        def gains(hz: NDArray[np.float64]) -> NDArray[np.float64]:
+        def gains(hz: NDArray[np.floating]) -> NDArray[np.floating]:
             octaves = np.log2(np.clip(hz, middles[0], middles[-1]))
             db = np.interp(octaves, np.log2(middles), density_db) + self.tilt_db * (octaves - np.log2(1000))
             return np.asarray(10 ** (db / 20))
@@ -88,5 +88,6 @@ def _shaped(gains: Gains, n_samples: int, sample_rate: int, seed: int) -> Audio:
     # The transform is fast at few lengths only; the rest is cut off.
     n_fft = fft.next_fast_len(n_samples, real=True)
     white = np.random.default_rng(seed).standard_normal(n_fft, np.float32)
-    spectrum = fft.rfft(white) * gains(fft.rfftfreq(n_fft, 1 / sample_rate)).astype(np.float32)
+    hz = fft.rfftfreq(n_fft, 1 / sample_rate).astype(np.float32)  # powers of float32 take a third of the time
+    spectrum = fft.rfft(white) * gains(hz).astype(np.float32)
     return at_unit_level(fft.irfft(spectrum, n_fft)[:n_samples])

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.signal import oaconvolve
 
 from training.prepare.simulation.audio import Audio
+from training.prepare.simulation.convolve import convolved
 
 FLOOR_DB = -80.0
 """Nothing is filtered out further: it would need an endless filter, and noise fills it up anyway."""
@@ -44,9 +44,9 @@ class Response:
 
     def apply(self, audio: Audio, sample_rate: int) -> Audio:
         """Return audio (n_samples,) after the response, without a delay of its own."""
-        return np.asarray(oaconvolve(audio, self._taps(sample_rate))[: len(audio)], np.float32)
+        return convolved(audio, self._taps(sample_rate))
 
-    def _taps(self, sample_rate: int) -> NDArray[np.float64]:
+    def _taps(self, sample_rate: int) -> Audio:
         """Return the minimum-phase filter (n_taps,): membranes and circuits can't answer before they are asked.
 
         The phase follows from the logarithm of the magnitude by folding its cepstrum
@@ -62,4 +62,4 @@ class Response:
         taps = fft.irfft(np.exp(fft.rfft(cepstrum)), n_fft)[:n_taps]
         fade = n_taps // 4
         taps[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
-        return np.asarray(taps)
+        return np.asarray(taps, np.float32)

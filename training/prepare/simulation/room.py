@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import oaconvolve
 
 from training.prepare.simulation.audio import Audio
+from training.prepare.simulation.convolve import convolved
 
 DIRECT_SECONDS = 0.0025
 """What arrives this soon around the strongest sample is the direct path: a reflection so close behind came a way
@@ -38,7 +38,7 @@ class Room:
         """Return audio (n_samples,) as heard in the room, `direct_sample` late; the last echoes are cut off."""
         if sample_rate != self.sample_rate:
             raise ValueError(f"room {self.name} is at {self.sample_rate} Hz, the audio at {sample_rate}; resample one")
-        return np.asarray(oaconvolve(audio, self.response)[: len(audio)], np.float32)
+        return convolved(audio, self.response)
 
 
 def room_of(name: str, response: Audio, sample_rate: int, hall: str | None = None) -> Room:
