@@ -11,6 +11,7 @@ from streamd.logmel import LogMelSpec  # noqa: E402
 from training.process.augmentation.filter_augment import FilterAugment, Responses  # noqa: E402
 from training.process.augmentation.mixup import Mixture, Mixup  # noqa: E402
 from training.process.augmentation.spec_augment import SpecAugment  # noqa: E402
+from training.process.augmentation.trim_bands import TrimBands  # noqa: E402
 from training.process.log_mel import LogMel, from_log  # noqa: E402
 
 DEFAULT = LogMelSpec()
@@ -25,7 +26,7 @@ def noise(n_items: int, seed: int = 0, level: float = 0.1) -> torch.Tensor:
     return level * torch.randn(n_items, 16_000, generator=torch.Generator().manual_seed(seed))
 
 
-def drawn(effect: SpecAugment | FilterAugment | Mixup, seeds: list[int]) -> list[np.ndarray]:
+def drawn(effect: SpecAugment | FilterAugment | Mixup | TrimBands, seeds: list[int]) -> list[np.ndarray]:
     if isinstance(effect, Mixup):
         return [effect.draw(seeds).weight]
     sizes = (100, 64) if isinstance(effect, SpecAugment) else (64,)
@@ -33,7 +34,9 @@ def drawn(effect: SpecAugment | FilterAugment | Mixup, seeds: list[int]) -> list
 
 
 @pytest.mark.parametrize(
-    "effect", [SpecAugment(), FilterAugment(), Mixup(probability=1)], ids=lambda e: type(e).__name__
+    "effect",
+    [SpecAugment(), FilterAugment(), Mixup(probability=1), TrimBands(probability=1)],
+    ids=lambda e: type(e).__name__,
 )
 def test_an_item_is_drawn_from_its_own_seed_in_any_batch(effect):
     for together, other in zip(drawn(effect, [7, 8, 9]), drawn(effect, [1, 9]), strict=True):
@@ -49,6 +52,7 @@ def test_applying_holds_no_chance_and_leaves_its_input_alone(spec):
     responses, mixture = FilterAugment().draw(range(4), spec.n_mels), Mixup().draw(range(4))
     for change in (
         masks.apply,
+        TrimBands(probability=1).draw(range(4), spec.n_mels).apply,
         lambda b: responses.apply(b, spec),
         lambda b: mixture.apply(b, spec),
     ):
@@ -163,3 +167,29 @@ def test_a_gradient_passes_every_effect_and_silence_does_not_break_it(spec):
     Mixup(probability=1).draw(range(6)).apply(changed, spec).sum().backward()
     assert torch.isfinite(batch.grad).all()
     assert batch.grad[:4].any()
+
+
+def test_trimmed_bands_are_the_lowest_and_the_highest_and_no_more_than_allowed():
+    kept = TrimBands(probability=1).draw(MANY, 64).kept
+    n_low, n_high = kept.argmax(axis=1), kept[:, ::-1].argmax(axis=1)
+    assert (n_low.min(), n_low.max()) == (1, 9)
+    assert (n_high.min(), n_high.max()) == (1, 25)
+    assert (kept.sum(axis=1) == 64 - n_low - n_high).all(), "between them nothing is trimmed"
+
+
+def test_half_of_the_ends_stay_whole():
+    kept = TrimBands().draw(range(2000), 64).kept
+    assert kept[:, 0].mean() == pytest.approx(0.5, abs=0.05)
+    assert kept[:, -1].mean() == pytest.approx(0.5, abs=0.05)
+    assert TrimBands(probability=0).draw(MANY, 64).kept.all()
+    assert TrimBands(probability=1, max_low_share=0.0).draw(MANY, 64).kept[:, 0].all()
+
+
+def test_where_bands_are_trimmed_there_is_what_is_quietest_and_the_rest_stays():
+    batch = LogMel(DEFAULT)(noise(4))
+    trims = TrimBands(probability=1).draw(range(4), 64)
+    changed = trims.apply(batch)
+    for item in range(4):
+        kept = torch.from_numpy(trims.kept[item])
+        assert torch.equal(changed[item][:, kept], batch[item][:, kept])
+        assert (changed[item][:, ~kept] == batch[item].min()).all()

@@ -75,7 +75,7 @@ def of_log_mel(
         axes.plot(
             [onset, offset], [spec.n_mels + 0.5] * 2, color=MARK, linewidth=3, clip_on=False, solid_capstyle="butt"
         )
-        axes.text(onset, spec.n_mels + 1.5, label, fontsize=8, va="bottom")
+        axes.text(onset, spec.n_mels + 1.5, label, fontsize=8, va="bottom", clip_on=False)
     axes.set(xlabel="s", ylabel="Hz", ylim=(0, spec.n_mels))
     drawn.colorbar(picture, label="dB" if spec.log == "db" else "ln")
     return drawn
