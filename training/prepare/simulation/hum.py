@@ -23,7 +23,9 @@ class Hum:
 
     def make(self, n_samples: int, sample_rate: int) -> Audio:
         """Return hum (n_samples,) at an RMS of 1."""
-        turning = np.exp(2j * np.pi * self.mains_hz / sample_rate * np.arange(n_samples)).astype(np.complex64)
+        # Whole turns are taken off in float64: what is left is exact enough for float32, which is ten times as fast.
+        angle = (2 * np.pi * (self.mains_hz / sample_rate * np.arange(n_samples) % 1)).astype(np.float32)
+        turning = np.cos(angle) + np.complex64(1j) * np.sin(angle)
         hum = np.zeros(n_samples, np.float32)
         harmonic = np.ones(n_samples, np.complex64)
         for k, (db, phase) in enumerate(zip(self.levels_db, self.phases, strict=True), 1):
