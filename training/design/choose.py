@@ -1,0 +1,163 @@
+"""Which network, how deep, and how its answers are pooled: chosen from the sounds, with the reason in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from streamd.logmel import LogMelSpec
+from training.design import crnn, tc_resnet, vgg
+from training.design.cost import macs_per_second
+from training.design.crnn import Crnn
+from training.design.pooling import Choice, choose_pooling, shares_on
+from training.design.receptive_field import Depth, choose_depth, seconds_seen
+from training.design.stream import HOP_FRAMES, Hop
+from training.design.streaming import StreamNetwork
+from training.design.tc_resnet import TcResNet
+from training.design.vgg import Vgg
+from training.prepare.simulation.material import Material, Sound
+from training.prepare.simulation.recipe import DRY, Recipe
+from training.prepare.simulation.scene import make
+
+NAMES = ("vgg", "crnn", "tc-resnet")
+
+LEAST_BLOCKS = 3
+"""Of a vgg: 0.31 s at a hop of 10 ms. A click is shorter, but two blocks have 32 channels at most, and a network that
+sees nothing before the click can't tell it from the middle of a rattle."""
+
+MOST_RESIDUAL = len(tc_resnet.CHANNELS) - 1
+"""Blocks of a tc-resnet; the first of its widths is that of the convolution before them."""
+
+N_SPARSITY_SCENES = 40
+"""Scenes placed, not heard, to see how much of them is filled."""
+
+N_TIMED_HOPS = 60
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A network with its first weights, and why this one."""
+
+    name: str
+    network: StreamNetwork
+    why: list[str]
+    """Sentences."""
+    depth: Depth
+    """Its receptive field beside the length of events; the warning where they don't fit."""
+
+
+def choose_network(
+    event_seconds: Sequence[float],
+    spec: LogMelSpec,
+    n_labels: int,
+    name: str | None = None,
+    n_blocks: int | None = None,
+) -> Chosen:
+    """Return the network for events of these lengths.
+
+    The baseline, as deep as the 90th percentile of them is long; where that is longer than its deepest field, the
+    recurrent one, which remembers for as long as it likes.
+
+    Args:
+        event_seconds: lengths of the sounds, from onset to offset.
+        spec: its log-mel.
+        n_labels: of its outputs.
+        name: one of NAMES, in place of a choice.
+        n_blocks: depth of a vgg or tc-resnet, in place of a choice.
+
+    Raises:
+        ValueError: a name or a depth that there is not, no events, or an event without length.
+    """
+    if name is not None and name not in NAMES:
+        raise ValueError(f"network {name!r}; expected one of {', '.join(NAMES)}")
+    by_depth = choose_depth(event_seconds, vgg.layers, spec, len(vgg.CHANNELS))
+    covers = by_depth.receptive_field_seconds >= by_depth.event_seconds
+    taken = name or ("vgg" if covers else "crnn")
+    events = f"nine events in ten last at most {by_depth.event_seconds:.2f} s"
+    if taken == "crnn":
+        network: StreamNetwork = Crnn(spec.n_mels, n_labels)
+        # What its convolutions see is no bound: it remembers, so there is no field to be too small.
+        depth = replace(by_depth, n_blocks=len(crnn.CHANNELS), warning=None)
+        depth = replace(depth, receptive_field_seconds=seconds_seen(network.layers, spec))
+        reason = "a recurrent network, which remembers what came before its field"
+        reason += "" if name else f": the deepest field of a vgg is {by_depth.receptive_field_seconds:.2f} s"
+    else:
+        layers_of, most = (vgg.layers, len(vgg.CHANNELS)) if taken == "vgg" else (tc_resnet.layers, MOST_RESIDUAL)
+        fewest = choose_depth(event_seconds, layers_of, spec, most).n_blocks
+        least = LEAST_BLOCKS if taken == "vgg" else 1
+        blocks = n_blocks or max(fewest, least)
+        network = (Vgg if taken == "vgg" else TcResNet)(spec.n_mels, n_labels, blocks)
+        # There is but this depth to choose from now: asked for the field beside the events, and the warning.
+        depth = replace(choose_depth(event_seconds, lambda _: network.layers, spec, 1), n_blocks=blocks)
+        asked = (
+            "as asked for" if n_blocks else "the fewest that cover that" if fewest >= least else "the fewest there are"
+        )
+        reason = f"{taken} of {blocks} blocks ({asked}) sees {depth.receptive_field_seconds:.2f} s"
+    why = [f"{events}; {reason}"]
+    if name:
+        why.append(f"{taken} was asked for")
+    return Chosen(taken, network, why, depth)
+
+
+def pooling_of(
+    sounds: Sequence[Sound], sample_rate: int, recipe: Recipe | None = None, *, is_strong: bool = True
+) -> dict[str, Choice]:
+    """Return for each label how frames are pooled, and how much of a scene it fills.
+
+    Scenes know when their sounds are on, so labels are strong and nothing is pooled; the share is told all the same,
+    because it says how rare a frame with the sound is.
+
+    Args:
+        sounds: what scenes are made of.
+        sample_rate: theirs.
+        recipe: of scenes; only their length and the pauses between sounds count here.
+        is_strong: whether onset and offset are known in training.
+    """
+    recipe = recipe or Recipe()
+    dry = replace(DRY, seconds=recipe.seconds, pause_seconds=recipe.pause_seconds)
+    material = Material(sample_rate, sounds)
+    shares = shares_on(make(dry, material, 0, f"sparsity/{i}") for i in range(N_SPARSITY_SCENES))
+    return {label: choose_pooling(share, is_strong=is_strong) for label, share in sorted(shares.items())}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs."""
+
+    n_parameters: int
+    macs_per_second: float
+    """For a second of audio, log-mel not counted."""
+    hop_seconds: float
+    """Length of a hop."""
+    seconds_per_hop: float
+    """Time that torch takes for one on one thread of this machine, median; onnxruntime takes less."""
+    n_state: int
+    """Numbers in the state of one source."""
+
+
+def cost_of(network: StreamNetwork, spec: LogMelSpec, hop_frames: int = HOP_FRAMES) -> Cost:
+    """Measure what a network costs, in a moment."""
+    was_training, n_threads = network.training, torch.get_num_threads()
+    hop = Hop(network).eval()
+    torch.set_num_threads(1)
+    times = []
+    try:
+        frames, state = torch.zeros(1, hop_frames, spec.n_mels), network.initial_state(1)
+        with torch.no_grad():
+            for _ in range(N_TIMED_HOPS):
+                begin = time.perf_counter()
+                _, state = hop(frames, state)
+                times.append(time.perf_counter() - begin)
+    finally:
+        torch.set_num_threads(n_threads)
+        network.train(was_training)
+    return Cost(
+        n_parameters=sum(weight.numel() for weight in network.parameters()),
+        macs_per_second=macs_per_second(network, spec, hop_frames),
+        hop_seconds=hop_frames * spec.hop_length / spec.sample_rate,
+        seconds_per_hop=sorted(times)[len(times) // 2],
+        n_state=network.n_state,
+    )
