@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from examples.speech.auc import Counts, Floats, interval, on_grid, resamples
 from examples.speech.make_data import DATA
 from examples.speech.scenes import LABEL
-from examples.speech.streams import SECONDS, Cell, Streams, streams
+from examples.speech.streams import SECONDS, Cell, Streams, streams, warm_up_recording
 from streamd.detector import Detector
 from streamd.model import Model
 from training.design.silero import SAMPLE_RATE, adopt_silero, packaged_graph
@@ -97,8 +97,7 @@ def silero(folder: Path) -> Path:
     path = folder / "silero-vad.onnx"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        loud = next(iter(streams(DATA, "tune", 2)))
-        adopt_silero(packaged_graph(), path, loud.samples.reshape(-1))
+        adopt_silero(packaged_graph(), path, warm_up_recording(DATA))
     return path
 
 

@@ -16,7 +16,7 @@ import torch
 from examples.speech.activity import GRID_SAMPLES, SAMPLE_RATE, spans
 from examples.speech.make_data import DATA
 from examples.speech.scenes import LABEL, clips_of
-from examples.speech.streams import Streams, streams
+from examples.speech.streams import Streams, streams, warm_up_recording
 from examples.speech.train import BATCH, N_MUSIC, N_SCENES, SPEC, TARGET_DELAY_SECONDS
 from streamd.capture.recording import read_recording
 from streamd.decision import DecisionSpec
@@ -102,9 +102,8 @@ def export_seed(seed: int) -> Tuned:
     network = SpeechNet(SPEC.n_mels, 1)
     network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
     network.eval()
-    first = next(iter(streams(DATA, "tune", 4)))
     path = folder / "speech.onnx"
-    export_stream(network, manifest(network, first.samples.reshape(-1), seed), path)
+    export_stream(network, manifest(network, warm_up_recording(DATA), seed), path)
     model = Model(path, "cpu")
     return tune(path, play(model, tuning_streams()), model.manifest, ALARMS_PER_HOUR)
 
@@ -117,8 +116,6 @@ def main() -> None:
     facts = tuned.manifest
     print(facts.label_decisions, facts.onset_delay, facts.offset_delay, facts.warmup_frames)
     print(tuned.sentence(ALARMS_PER_HOUR, "the tuning streams", "the test's"))
-    for choice in tuned.choices:
-        print(choice)
 
 
 if __name__ == "__main__":

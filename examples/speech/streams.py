@@ -98,6 +98,11 @@ def streams(data: Path, split: str, n_streams: int, seed: int = 0) -> Iterator[S
                 yield Streams(Cell(name, snr_db, is_in_room), np.stack(mixed), np.stack([one.active for one in wet]))
 
 
+def warm_up_recording(data: Path) -> NDArray[np.int16]:
+    """Return a recording (n_samples,) to measure warm-ups on: speech of the tuning set under music at 10 dB."""
+    return next(one.samples.reshape(-1) for one in streams(data, "tune", 4) if one.cell.snr_db == 10)
+
+
 def _dry(clips: Sequence[Clip], n_streams: int, seed: int) -> list[Dry]:
     """Fill streams with whole recordings, none of them twice, and pauses between."""
     rng = np.random.default_rng(seed)
