@@ -15,7 +15,7 @@ pytest.importorskip("scipy")
 pytest.importorskip("torch")
 
 from streamd.decision import DecisionSpec
-from streamd.errors import ModelError
+from streamd.errors import ModelError, UsageError
 from streamd.model import Model
 from tests import tiny_models
 from tests.tiny_models import SAMPLE_RATE
@@ -25,7 +25,7 @@ from training.expect.event_match import Sound
 from training.expect.intervals import poisson_bound
 from training.expect.play import LabelledStream, Played, play
 from training.expect.rewrite import with_decisions
-from training.expect.thresholds import choose_decisions, hours_to_prove, in_halves, most_alarms, tune
+from training.expect.thresholds import check_budget, choose_decisions, hours_to_prove, in_halves, most_alarms, tune
 
 
 @pytest.fixture
@@ -58,6 +58,12 @@ def test_the_bound_of_as_many_alarms_as_are_allowed_keeps_the_budget_and_one_mor
     assert poisson_bound(n + 1, hours) > 0.5
     assert n == 0 or poisson_bound(n, hours) <= 0.5
     assert hours_to_prove(0.5) == pytest.approx(6, abs=0.01)
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_budget_that_no_hours_could_show_is_refused(budget):
+    with pytest.raises(UsageError, match="expected a number above 0"):
+        check_budget(budget)
 
 
 def test_a_threshold_lies_between_tones_that_are_labelled_and_fainter_ones_that_are_not(file: Path):
@@ -101,7 +107,7 @@ def test_labels_that_cannot_be_chosen_for_keep_their_decision_and_it_is_said(fil
     said = tuned.sentence(0.5, "two streams", "others")
     assert "No threshold keeps that for Low tone: what alarmed least was taken." in said
     assert "Not chosen for Middle tone, High tone: none of its sounds was heard there." in said
-    assert "takes 6 h without an alarm; there were fewer" in said
+    assert "takes 6 h without the sound and without an alarm; there were fewer" in said
 
 
 def test_hops_that_confirm_are_asked_for_where_only_they_tell_sounds_from_clicks():

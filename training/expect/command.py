@@ -25,7 +25,7 @@ from training.expect.intervals import alarms_per_hour as said_of_alarms
 from training.expect.pages import write_pages
 from training.expect.play import Played
 from training.expect.streams import LEAD_SECONDS, negative_streams, real_streams, simulated_streams
-from training.expect.thresholds import ALARMS_PER_HOUR
+from training.expect.thresholds import ALARMS_PER_HOUR, check_budget
 from training.expect.verdict import judged
 from training.prepare.clips import Clip
 from training.prepare.data_set import read_data
@@ -97,9 +97,11 @@ def report_on(
         simulated_seconds: of scenes with sounds, and as much without; 0: none are simulated.
 
     Raises:
+        UsageError: a budget that no hours could show.
         DataError: the data can't be read, or hold no sound of the model's labels.
         ModelError, RecordingError, DeviceError: the model or a recording is refused.
     """
+    check_budget(alarms_per_hour)
     begin = time.monotonic()
     model = Model(file, "cpu")
     facts = model.manifest

@@ -254,10 +254,10 @@ def _looped(samples: Samples, sample_rate: int) -> Samples:
     """Return background that may begin again where it ends."""
     n = min(round(FADE_SECONDS * sample_rate), len(samples) // 2)
     ramp = np.linspace(0, 1, n)
-    looped = samples.astype(np.float64)
-    looped[:n] *= ramp
-    looped[len(looped) - n :] *= ramp[::-1]
-    return np.rint(looped).astype(np.int16)
+    looped = samples.copy()
+    looped[:n] = np.rint(looped[:n] * ramp)
+    looped[len(looped) - n :] = np.rint(looped[len(looped) - n :] * ramp[::-1])
+    return looped
 
 
 def _in_a_row(

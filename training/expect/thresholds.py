@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 
 import msgspec
 
 from streamd.decision import DecisionSpec
+from streamd.errors import UsageError
 from streamd.manifest import Manifest
 from training.expect.delays import Delays
 from training.expect.det import THRESHOLDS, Point, choose_within, outcomes, with_threshold
@@ -71,10 +72,11 @@ class Tuned:
             f" ({self.hours:.2g} h), reported on {reported_on}."
         )
         provable = hours_to_prove(alarms_per_hour)
-        if self.hours < provable:
+        absent = [choice.chosen_on.hours for choice in self.choices if choice.chosen_on is not None]
+        if min(absent, default=provable) < provable:
             said += (
-                f" To show that {alarms_per_hour:g} an hour is kept takes {provable:.2g} h without an alarm; there were"
-                f" fewer, so the thresholds are those that gave no false alarm at all."
+                f" To show that {alarms_per_hour:g} an hour is kept takes {provable:.2g} h without the sound and without"
+                " an alarm; there were fewer, so the thresholds are those that gave no false alarm at all."
             )
         over = [choice.label for choice in self.choices if choice.chosen_on is not None and not choice.keeps_budget]
         deaf = [choice.label for choice in self.choices if choice.chosen_on is None]
@@ -83,6 +85,15 @@ class Tuned:
         if deaf:
             said += f" Not chosen for {', '.join(deaf)}: none of its sounds was heard there."
         return said
+
+
+def check_budget(alarms_per_hour: float) -> None:
+    """Raise UsageError if a budget of false alarms is none that any number of hours could show."""
+    if not 0 < alarms_per_hour < inf:
+        raise UsageError(
+            f"{alarms_per_hour:g} false alarms an hour; expected a number above 0, such as 0.1: that there are never any"
+            " takes endless hours to show"
+        )
 
 
 def hours_to_prove(alarms_per_hour: float) -> float:
