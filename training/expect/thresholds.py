@@ -75,8 +75,8 @@ class Tuned:
         absent = [choice.chosen_on.hours for choice in self.choices if choice.chosen_on is not None]
         if min(absent, default=provable) < provable:
             said += (
-                f" To show that {alarms_per_hour:g} an hour is kept takes {provable:.2g} h without the sound and without"
-                " an alarm; there were fewer, so the thresholds are those that gave no false alarm at all."
+                f" To show that {alarms_per_hour:g} an hour is kept takes {provable:.2g} h without the sound and"
+                " without an alarm; there were fewer, so the thresholds are those that gave no false alarm at all."
             )
         over = [choice.label for choice in self.choices if choice.chosen_on is not None and not choice.keeps_budget]
         deaf = [choice.label for choice in self.choices if choice.chosen_on is None]
@@ -91,8 +91,8 @@ def check_budget(alarms_per_hour: float) -> None:
     """Raise UsageError if a budget of false alarms is none that any number of hours could show."""
     if not 0 < alarms_per_hour < inf:
         raise UsageError(
-            f"{alarms_per_hour:g} false alarms an hour; expected a number above 0, such as 0.1: that there are never any"
-            " takes endless hours to show"
+            f"{alarms_per_hour:g} false alarms an hour; expected a number above 0, such as 0.1: that there are never"
+            " any takes endless hours to show"
         )
 
 
