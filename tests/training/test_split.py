@@ -193,8 +193,13 @@ def test_with_few_groups_each_part_of_the_background_is_left_out_once(tmp_path):
     tested = [quiet(one.test)[0] for one in found]
     assert len({clip.onset_seconds for clip in tested}) == 3
     for one, clip in zip(found, tested, strict=True):
-        assert len(quiet(one.training)) == 2
+        assert len(quiet(one.training)) == 3
         assert clip not in one.training
+
+
+def test_with_few_groups_a_short_background_trains_in_all_of_them(tmp_path):
+    for one in split([group(f"day {i}", "knock") for i in range(3)] + background(tmp_path, 30)):
+        assert (len(quiet(one.training)), len(quiet(one.test))) == (1, 0)
 
 
 def test_a_fold_that_lacks_a_label_trains_and_does_not_test():

@@ -157,10 +157,11 @@ def _with_background(splits: list[Split], groups: Sequence[Group]) -> list[Split
         return [
             Split(only.training + training, only.tuning + tuning, only.test + test, f"{only.reason}; background {told}")
         ]
-    parts, told = _background_parts(groups, len(splits))
+    # As with groups of clips: each part is left out once. The first is not, it only trains.
+    (always, *parts), told = _background_parts(groups, len(splits) + 1)
     return [
         Split(
-            one.training + [clip for other in parts if other is not part for clip in other],
+            one.training + always + [clip for other in parts if other is not part for clip in other],
             one.tuning,
             one.test + part,
             f"{one.reason}; background {told}",
@@ -170,7 +171,10 @@ def _with_background(splits: list[Split], groups: Sequence[Group]) -> list[Split
 
 
 def _background_parts(groups: Sequence[Group], n_parts: int) -> tuple[list[list[Clip]], str]:
-    """Return background in parts of about the same length: by group, else by file, else by time; and which it was."""
+    """Return background in parts of about the same length: by group, else by file, else by time; and which it was.
+
+    What is too short to be cut is in the first part.
+    """
     clips = [clip for group in groups for clip in group.clips]
     if len(groups) >= n_parts:
         return _balanced([group.clips for group in groups], n_parts), "by place or session"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.training.voice import voice
 from training.prepare.simulation.audio import rms, to_gain
 from training.prepare.simulation.babble import Babble
 from training.prepare.simulation.chance import generator
@@ -13,7 +12,7 @@ from training.prepare.simulation.composites import PLACES, Composite, CompositeR
 from training.prepare.simulation.noise import ColouredNoise, SpeechShapedNoise
 
 RATE = 16_000
-SPEECH = voice(5).astype(np.float32) / 32_768
+SPEECH = np.random.default_rng(0).standard_normal(5 * RATE).astype(np.float32)
 NONE = np.zeros(0, np.float32)
 
 
