@@ -22,6 +22,8 @@ from markdown_it import MarkdownIt
 from streamd.config import load
 from tests.training import reports
 from training.expect import report as contents
+from training.expect.expectation import GENERATED
+from training.expect.intervals import alarms_per_hour
 from training.expect.pages import write_pages
 from training.expect.pages.figures import figures
 from training.expect.pages.html import page
@@ -248,6 +250,27 @@ def test_generated_background_is_a_heading_on_the_page_and_on_the_card(full, who
     assert card.index(words) < card.index("| label | recall |", card.index("### unseen rooms"))
 
 
+def test_the_heading_of_generated_background_is_not_said_again_in_every_row():
+    report = reports.least()
+    (condition,) = report.expect.conditions
+    headed = [msgspec.structs.replace(one, alarms=GENERATED + alarms_per_hour(0, 0.5, 0.5)) for one in condition.labels]
+    conditions = [msgspec.structs.replace(condition, labels=headed)]
+    again = msgspec.structs.replace(report, expect=msgspec.structs.replace(report.expect, conditions=conditions))
+    assert Page(page(again, {})).text.count(GENERATED.strip()) == 2
+    assert model_card(again).count(GENERATED.strip()) == 1
+
+
+def test_the_budget_is_in_the_picture_however_few_the_hours_are(full):
+    condition = msgspec.structs.replace(
+        full.expect.conditions[0], labels=[reports.result("knock", 0.9, 20, 5, 0.1)], confusion=[], calibration=[]
+    )
+    expect = msgspec.structs.replace(full.expect, conditions=[condition], matrix=[], stages=[], learning_curve=[])
+    drawn = figures(msgspec.structs.replace(full, expect=expect))["det-0"]
+    begins = re.findall(r'<path d="M ([\d.]+) [^"]*" clip-path="[^"]*" style="[^"]*var\(--mark\)', drawn)
+    assert len(begins) == 1
+    assert 30 < float(begins[0]) < 300
+
+
 def test_a_card_names_sources_with_licence_and_checksum_and_who_decides_on_the_weights(full):
     card = model_card(full)
     for name, licence, sha256 in full.sources:
@@ -297,6 +320,8 @@ import sys, warnings
 warnings.simplefilter("error")
 from pathlib import Path
 from tests.training.reports import least
+from training.expect.expectation import GENERATED
+from training.expect.intervals import alarms_per_hour
 from training.expect.pages import write_pages
 write_pages(least(), Path(sys.argv[1]))
 print("matplotlib.pyplot" in sys.modules)

@@ -85,9 +85,10 @@ def _det(condition: Condition, budget: float) -> Figure | None:
         fontsize=9,
         rotation=90,
     )
-    axes.axvspan(none_counted / 1.5, 1 / hours, color=GRID, alpha=0.45, linewidth=0)
+    least = min(none_counted, budget) / 1.5
+    axes.axvspan(least, 1 / hours, color=GRID, alpha=0.45, linewidth=0)
     _log_axis(axes)
-    axes.set_xlim(left=none_counted / 1.5)
+    axes.set_xlim(left=least)
     axes.set(xlabel="false alarms an hour (grey: none counted)", ylabel="recall", ylim=(-0.03, 1.03))
     if len(shown) > 1:
         drawn.legend(loc="outside lower center", ncols=2)

@@ -85,16 +85,15 @@ def value(middle: float, interval: Interval | None) -> str:
 
 
 def alarms(result: LabelResult) -> str:
-    """Return what may be said of false alarms, with no number on another line than its unit."""
-    return re.sub(r"(?<=\d) (?=(?:%|h)\b|%)", "\u00a0", result.alarms)
+    """Return what may be said of false alarms, without the heading that every page gives to generated background."""
+    said = result.alarms.removeprefix(f"{_sentence(BACKGROUNDS['generated'])}. ")
+    return re.sub(r"(?<=\d) (?=h\b|%)", "\u00a0", said)  # no number on another line than its unit
 
 
 def background(condition: Condition) -> str:
     """Return what false alarms were counted in, as a heading."""
-    words = BACKGROUNDS[condition.background]
+    return _sentence(BACKGROUNDS[condition.background])
+
+
+def _sentence(words: str) -> str:
     return words[0].upper() + words[1:]
-
-
-def is_generated(conditions: list[Condition]) -> bool:
-    """Return whether any false alarm was counted in nothing but generated background."""
-    return any(one.background == "generated" for one in conditions)
