@@ -174,12 +174,14 @@ with Workers(2) as workers:
 
 def test_the_workers_of_a_parent_that_was_killed_end_and_leave_no_file(tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env=environment) as parent:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment, **pipes) as parent:
         workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
         assert len(workers) == 2
         parent.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs(workers, timeout=10)
-    assert not alive
+        _, alive = psutil.wait_procs(workers, timeout=30)
+        assert not alive
+        assert parent.stderr.read() == b""
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,8 +31,11 @@ def main(tasks: BinaryIO, results: BinaryIO) -> None:
                 result = _done(task, shared)
         except Exception as error:  # noqa: BLE001  whatever it is, the parent must hear of it
             result = Failed(type(error).__name__, str(error))
-        pickle.dump(result, results, protocol=5)
-        results.flush()
+        try:
+            pickle.dump(result, results, protocol=5)
+            results.flush()
+        except BrokenPipeError:
+            os._exit(0)  # the parent was killed; closing the pipe would only complain once more
 
 
 def load(folder: Path) -> Any:
