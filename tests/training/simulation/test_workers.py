@@ -21,7 +21,7 @@ from training.prepare.simulation.material import Material, Sound
 from training.prepare.simulation.noise import ColouredNoise
 from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.room import room_of
-from training.prepare.simulation.workers import AHEAD, SimulationError, Workers
+from training.prepare.simulation.workers import AHEAD, N_SHARED, SimulationError, Workers
 
 RATE = 8000
 
@@ -110,6 +110,21 @@ def test_material_is_mapped_and_cannot_be_changed(two):
     assert two.share(SOME) == shared
     assert two.run(_is_read_only, shared).result()
     assert two.run(_has_torch).result() is False
+
+
+def test_material_of_long_ago_is_let_go_and_shared_again_when_it_is_asked_for(two):
+    def mapped():
+        deleted = [process.memory_maps(grouped=False) for process in children()]
+        return max(sum("streamd-scenes" in one.path for one in maps) for maps in deleted)
+
+    several = [conditions(seed=10 * i) for i in range(N_SHARED + 3)]
+    streams = [two.scenes(one, 1, "item", 0, 30) for one in several]
+    firsts = [next(one) for one in streams]
+    seconds = [next(one) for one in streams]
+    for one, *found in zip(several, firsts, seconds, strict=True):
+        assert_same(found, made_here(0, 2, of=one))
+    list(streams[0])
+    assert 1 <= mapped() <= N_SHARED + 1  # one may be on its way
 
 
 def _is_read_only(given):

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from training.prepare.simulation.workers import Failed, Share, Shared, Task
+from training.prepare.simulation.workers import Failed, Forget, Share, Shared, Task
 
 
 def main(tasks: BinaryIO, results: BinaryIO) -> None:
@@ -27,6 +27,8 @@ def main(tasks: BinaryIO, results: BinaryIO) -> None:
         try:
             if isinstance(task, Share):
                 shared[task.number] = load(task.folder)
+            elif isinstance(task, Forget):
+                shared.pop(task.number, None)
             else:
                 result = _done(task, shared)
         except Exception as error:  # noqa: BLE001  whatever it is, the parent must hear of it

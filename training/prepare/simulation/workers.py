@@ -33,6 +33,9 @@ AHEAD = 8
 """Scenes that each worker makes before anybody asks for them: while a network takes a step, the next batch is made."""
 N_STREAMS = 4
 """Streams of scenes that are made ahead at the same time; what was made of the oldest one is dropped for a fifth."""
+N_SHARED = 4
+"""Objects that workers keep: each learning with other clips shares material of its own, hundreds of megabytes with an
+hour of background."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -53,6 +56,13 @@ class Share:
 
     number: int
     folder: Path
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Asks a worker to let go of an object."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Workers:
         """Start the processes; with 0, scenes are made in this one."""
         self.n_workers = n_workers
         self._workers: list[_Worker] = []
-        self._n_tasks = 0
+        self._n_tasks = self._n_shared = 0
         self._shared: dict[int, tuple[object, Shared]] = {}
         self._ahead: dict[tuple[Any, ...], dict[int, Future[Any]]] = {}
 
@@ -122,23 +132,29 @@ class Workers:
         """Return what stands for an object in arguments of `run`; it is copied once, and its arrays are mapped."""
         if not self.n_workers:
             return thing
-        if id(thing) not in self._shared:
-            handle = Shared(len(self._shared))
-            folder = Path(tempfile.mkdtemp(prefix="streamd-scenes-"))
-            try:
-                store(thing, folder)
-                for waiting in [worker.ask(Share(handle.number, folder)) for worker in self._workers]:
-                    waiting.result()
-            finally:
-                shutil.rmtree(folder)
-            self._shared[id(thing)] = thing, handle  # held, so that no other object gets its id
-        return self._shared[id(thing)][1]
+        handle = self._shared.pop(id(thing), (thing, None))[1] or self._given_to_all(thing)
+        self._shared[id(thing)] = thing, handle  # held, so that no other object gets its id; the newest is the last
+        while len(self._shared) > N_SHARED:
+            _, oldest = self._shared.pop(next(iter(self._shared)))
+            for worker in self._workers:
+                worker.ask(Forget(oldest.number))
+        return handle
+
+    def _given_to_all(self, thing: object) -> Shared:
+        self._n_shared += 1
+        folder = Path(tempfile.mkdtemp(prefix="streamd-scenes-"))
+        try:
+            store(thing, folder)
+            for waiting in [worker.ask(Share(self._n_shared, folder)) for worker in self._workers]:
+                waiting.result()
+        finally:
+            shutil.rmtree(folder)
+        return Shared(self._n_shared)
 
     def _in_order(
         self, make: Callable[..., Scene], conditions: Conditions, seed: int, name: str, begin: int, n: int
     ) -> Iterator[Scene]:
-        shared = self.share(conditions)
-        key = (make, id(conditions), seed, name)
+        key = (make, self.share(conditions) if self.n_workers else None, seed, name)
         ahead = self._ahead.pop(key, {})
         self._ahead[key] = ahead
         while len(self._ahead) > N_STREAMS:
@@ -148,7 +164,8 @@ class Workers:
         for i in range(begin, begin + n):
             for later in range(i, i + max(1, AHEAD * self.n_workers)):
                 if later not in ahead:
-                    ahead[later] = self.run(make, shared, seed, name, later)
+                    # Shared again each time: it may have been forgotten for newer ones.
+                    ahead[later] = self.run(make, self.share(conditions), seed, name, later)
             try:
                 made = ahead.pop(i).result()
             except SimulationError as error:
@@ -174,7 +191,7 @@ class _Worker:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def ask(self, task: Task | Share) -> Future[Any]:
+    def ask(self, task: Task | Share | Forget) -> Future[Any]:
         """Return the answer to come."""
         answer: Future[Any] = Future()
         self._waiting.append(answer)
