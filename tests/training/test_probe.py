@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,16 @@ from scipy.signal import butter, sosfilt
 
 pytest.importorskip("sklearn")
 
+from streamd.errors import DataError
 from streamd.logmel import LogMelSpec
 from training.prepare.clips import Clip
 from training.prepare.command import know
 from training.prepare.measure import measure
-from training.process.command import process
+from training.prepare.simulation.recipe import DRY
+from training.process.command import compared, listened, process
 from training.process.examples import Example, examples_of, true_rate, wide_enough
 from training.process.probe import probe, score_of
+from training.process.representations import representations
 from training.process.separability import centre_hz, separability
 
 SAMPLE_RATE = 16_000
@@ -141,6 +145,30 @@ def data_set(folder: Path) -> Path:
     rows = [f"{path.relative_to(folder)},{path.stem.split('-')[0]}" for path in folder.rglob("*.wav")]
     (folder / "labels.csv").write_text("path,source\n" + "\n".join(rows) + "\n")
     return folder
+
+
+def test_a_folder_is_heard_and_compared(tmp_path, monkeypatch):
+    known = know(data_set(tmp_path / "data"))
+    told = list(listened(known, LogMelSpec(), 2, tmp_path / "out", tmp_path / "rooms", replace(DRY, seconds=2.0)))
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.wav")) == [
+        *("1-heard.wav", "1.wav", "2-heard.wav", "2.wav")
+    ]
+    assert len(told) == 2
+    monkeypatch.setattr("training.process.compare.N_EPOCHS", 1)
+    monkeypatch.setattr("training.process.compare.representations", lambda spec: representations(spec)[-1:])
+    lines = list(compared(known, LogMelSpec()))
+    assert len(lines) == 3
+    assert "chance is 50%" in lines[-1]
+
+
+def test_one_label_alone_can_not_be_compared(tmp_path):
+    data = data_set(tmp_path / "data")
+    for path in (data / "dull").iterdir():
+        path.unlink()
+    (data / "dull").rmdir()
+    (data / "labels.csv").unlink()
+    with pytest.raises(DataError, match="expected two groups of two kinds"):
+        list(compared(know(data), LogMelSpec()))
 
 
 def test_a_folder_is_told_about_with_a_picture(tmp_path):

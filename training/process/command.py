@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,21 @@ from numpy.typing import NDArray
 from streamd.errors import DataError
 from streamd.logmel import LogMelSpec
 from training.prepare.command import Known
+from training.prepare.simulation.conditions import NO_SPEECH, for_training
+from training.prepare.simulation.recipe import Recipe
+from training.prepare.simulation.reduced import reduced
+from training.prepare.simulation.sounds import backgrounds_of, sounds_of
 from training.prepare.trim import Trim
 from training.process import pictures, plot_style
+from training.process.compare import Row, compare, table
 from training.process.examples import by_label, examples_of, true_rate, wide_enough
+from training.process.listen import write_scenes
 from training.process.probe import Probe, probe
 from training.process.range_of_interest import RESAMPLER_ROOM, range_of_interest, suggested_rate
 from training.process.separability import centre_hz, separability
+
+N_HALLS_HEARD = 12
+"""Rooms for clips to listen to: as many as clips by default; training has more."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,61 @@ def process(
             plot_style.save(pictures.of_bands(spec, seen, found, edges), picture)
         yield f"{picture}: the bands of {spec.fmin:g} to {spec.fmax:g} Hz, each alone"
     return Processed(spec, hz, seen, found, suggested, suggestion)
+
+
+def compared(known: Known, spec: LogMelSpec, trim: Trim | None = None) -> Generator[str, None, list[Row]]:
+    """Yield the talk's table on a data set, a line for each representation as it is known; return its rows.
+
+    Raises:
+        DataError: nothing to compare: one label alone, or one group of some label.
+        RecordingError: a recording can't be read.
+    """
+    clips = [clip for group in known.groups for clip in group.clips]
+    examples = examples_of(clips, spec.sample_rate, trim)
+    rows: list[Row] = []
+
+    def kept() -> Iterator[Row]:
+        for row in compare(examples, spec):
+            rows.append(row)
+            yield row
+
+    try:
+        yield from table(kept(), 1 / max(1, len(by_label(examples))))
+    except ValueError as error:
+        raise DataError(f"{known.data}: {error}") from error
+    return rows
+
+
+def listened(
+    known: Known,
+    spec: LogMelSpec,
+    n_scenes: int,
+    out: Path,
+    cache: Path,
+    recipe: Recipe | None = None,
+    trim: Trim | None = None,
+) -> Iterator[str]:
+    """Write simulated clips of a data set as a network would learn from them, and what its log-mel leaves of them.
+
+    Args:
+        known: what `prepare` found out.
+        spec: the log-mel that a network would be given.
+        n_scenes: how many.
+        out: the folder for them.
+        cache: a folder in which computed rooms are kept.
+        recipe: of the simulator.
+        trim: as for prepare.
+
+    Raises:
+        RecordingError: a recording can't be read.
+    """
+    clips = [clip for group in known.groups for clip in group.clips]
+    rate = spec.sample_rate
+    sounds, backgrounds = sounds_of(clips, rate, trim), backgrounds_of(clips, rate)
+    made, told = reduced(recipe or Recipe(), known.audit)
+    yield from told
+    conditions = for_training(sounds, backgrounds, NO_SPEECH, rate, cache, n_halls=N_HALLS_HEARD, recipe=made)
+    yield from write_scenes(conditions, spec, n_scenes, out)
 
 
 def _nothing_to_compare(spec: LogMelSpec) -> Processed:
