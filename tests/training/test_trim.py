@@ -64,16 +64,16 @@ def test_a_constant_offset_is_neither_sound_nor_floor():
     assert find_sound(shifted, 16_000).onset_sample == find_sound(samples, 16_000).onset_sample
 
 
-def test_a_decay_in_digital_silence_ends_forty_decibels_down():
+def test_a_decay_in_digital_silence_ends_thirty_decibels_down():
     decay = 10 ** (-60 * np.arange(16_000) / 16_000 / 20) * noise(1.0, 16_000, -10)  # 60 dB a second
     samples = np.concatenate([np.zeros(8000), decay, np.zeros(8000)]).astype(np.float32)
     found = find_sound(samples, 16_000)
     assert found.onset_sample / 16_000 == pytest.approx(0.5, abs=ACCURACY_SECONDS)
-    assert found.offset_sample / 16_000 == pytest.approx(0.5 + 40 / 60, abs=0.05)
+    assert found.offset_sample / 16_000 == pytest.approx(0.5 + 30 / 60, abs=0.05)
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.35, 1.0, 2.0])
-@pytest.mark.parametrize("fall_db", [6, 12, 18, 25, 35])
+@pytest.mark.parametrize("fall_db", [6, 12, 18, 25])
 def test_a_sound_that_was_cut_tightly_loses_nothing(seconds, fall_db):
     n = round(seconds * 16_000)
     decay = (10 ** (-fall_db * np.arange(n) / n / 20) * noise(seconds, 16_000, -10)).astype(np.float32)

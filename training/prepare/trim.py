@@ -37,9 +37,9 @@ class Trim:
 
     above_floor_db: float = 10.0
     """A sound is this far above the floor at least. Frames of a steady noise scatter by 1 dB, of a room by a few."""
-    below_peak_db: float = 40.0
-    """What is further below the loudest frame is no sound, however quiet the floor: the end of a decay that the
-    faintest noise of a room would cover."""
+    below_peak_db: float = 30.0
+    """What is further below the loudest frame is no sound, however quiet the floor: the end of a decay, which the noise
+    of any place covers. Labels that went on for all of it would teach a network to hear the sound in noise alone."""
     steady_db: float = 2.5
     """The quietest fifth of the levels, smoothed over 80 ms, spreads by no more if it is a floor. Where it spreads
     further, it is the decay or the pauses of a sound that was cut tightly, and only below_peak_db holds."""

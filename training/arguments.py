@@ -1,0 +1,116 @@
+"""The command line of `python -m training`: what may be asked for, and in which words."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+MINUTES = 10.0
+"""Of `train` unless it says otherwise: as long as people wait before they go and do something else."""
+
+ALARMS_PER_HOUR = 0.5
+"""A false alarm every other hour is what people who were asked by makers of wake words put up with; for an alarm that
+wakes somebody at night it is far too many, for a bad bearing that is checked once a day far too few."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="python -m training",
+        description="From a folder of clips to a model for streamd, offline: prepare, process, design, expect.",
+    )
+    commands = top.add_subparsers(dest="command", required=True)
+    _train(commands.add_parser("train", help="all of it: from a folder of clips to a model and a report on it"))
+    _prepare(commands.add_parser("prepare", help="know a data set: labels, groups, trims, and what is wrong with it"))
+    _process(commands.add_parser("process", help="see and hear what a network gets: bands, pictures, simulated clips"))
+    _design(commands.add_parser("design", help="which network, how deep, at which cost, and why; nothing is trained"))
+    _expect(commands.add_parser("expect", help="what a model will do: any model file, on anybody's recordings"))
+    _export(commands.add_parser("export", help="write the model file of a run anew, through all gates"))
+    _yamnet(commands.add_parser("yamnet", help="build the default model, models/yamnet/yamnet.onnx, and its card"))
+    _silero(commands.add_parser("silero", help="adopt silero-vad's own graph as a model file"))
+    return top
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="DATA/<label>/*.wav, DATA/background/* without the sounds, DATA/labels.csv; or a layout that is known",
+    )
+    command.add_argument("--layout", metavar="NAME", help="read DATA as this, rather than as what it looks like")
+    command.add_argument("--recipe", type=Path, metavar="FILE.yaml", help="what to do otherwise than by default")
+
+
+def _budget(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--alarms-per-hour",
+        type=float,
+        default=ALARMS_PER_HOUR,
+        metavar="N",
+        help=f"false alarms an hour and label that thresholds are chosen for (default: {ALARMS_PER_HOUR:g})",
+    )
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    command.description = "Audit, fit, export, evaluate; OUT gets the model, report.html, report.json and card.md."
+    _data(command)
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the folder to write into")
+    command.add_argument(
+        "--minutes", type=float, default=MINUTES, metavar="N", help=f"for all of it (default: {MINUTES:g})"
+    )
+    command.add_argument(
+        "--thorough",
+        action="store_true",
+        help="after that: learning curve, shuffled labels, the whole matrix, three seeds; takes many times as long",
+    )
+    _budget(command)
+
+
+def _prepare(command: argparse.ArgumentParser) -> None:
+    command.description = "Read a folder per label, or tables, and tell what is in them. Nothing is written."
+    _data(command)
+
+
+def _process(command: argparse.ArgumentParser) -> None:
+    command.description = "Which bands carry the information, and what is left of the sound in a log-mel."
+    _data(command)
+    command.add_argument("-o", "--out", type=Path, metavar="OUT", help="where pictures and clips go (default: process)")
+    command.add_argument("--compare", action="store_true", help="the same small network on other representations")
+    command.add_argument("--hear", type=int, metavar="N", help="write N simulated clips, as they are and as heard")
+
+
+def _design(command: argparse.ArgumentParser) -> None:
+    command.description = "Event lengths, receptive field, sparsity, network, pooling, parameters and cost."
+    _data(command)
+
+
+def _expect(command: argparse.ArgumentParser) -> None:
+    command.description = "Play labelled recordings through the daemon's detector and report what it made of them."
+    command.add_argument("model", metavar="MODEL", help="a model file, or the name of a shipped one")
+    _data(command)
+    command.add_argument("-o", "--out", type=Path, metavar="OUT", help="where the report goes (default: expect)")
+    _budget(command)
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.description = "Write the model of a finished run: proved against torch, its stream, its events."
+    command.add_argument("run", type=Path, metavar="OUT", help="the folder that `train` wrote")
+    command.add_argument("file", type=Path, metavar="FILE.onnx", help="the model file to write")
+
+
+def _yamnet(command: argparse.ArgumentParser) -> None:
+    command.description = "Build models/yamnet/yamnet.onnx and card.md from the weights in training/design/weights."
+    command.add_argument(
+        "--negatives",
+        type=Path,
+        metavar="FOLDER",
+        help="choose default labels and thresholds anew on 19 hours of audio, which are fetched from Debian's"
+        " packages into FOLDER (5 GB) on the first call; without it, the table in the repository is used",
+    )
+
+
+def _silero(command: argparse.ArgumentParser) -> None:
+    command.description = "Wrap silero_vad.onnx of the Python package silero-vad (pip install --no-deps silero-vad)."
+    command.add_argument("heard", type=Path, metavar="RECORDING", help="some speech, to measure the warm-up on")
+    command.add_argument("file", type=Path, metavar="FILE.onnx", help="the model file to write")

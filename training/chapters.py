@@ -1,0 +1,124 @@
+"""What was found out, as the chapters of a report have it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from training.design.choose import Chosen
+from training.design.cost import macs_per_second
+from training.design.stream import HOP_FRAMES
+from training.expect import report
+from training.lesson import Lesson, School
+from training.prepare.audit import BACKGROUND
+from training.prepare.command import Known
+from training.prepare.groups import Group
+from training.prepare.split import Split
+from training.process.command import Processed
+
+MOST_LOSSES = 200
+"""Points of a curve that a page can show."""
+
+
+def prepare_chapter(known: Known, splits: Sequence[Split], notes: Sequence[str]) -> report.PrepareChapter:
+    """Return what is known of the data, and how they were split.
+
+    notes: what was made of the recipe because of the data.
+    """
+    labels = []
+    for row in known.audit.rows:
+        if row.label == BACKGROUND:
+            continue
+        answer = known.answer_to(row.label)
+        labels.append(
+            report.LabelFacts(
+                label=row.label,
+                n_clips=row.n_clips,
+                n_recordings=row.n_recordings,
+                n_groups=row.n_groups,
+                minutes=row.seconds / 60,
+                median_seconds=row.median_seconds,
+                median_snr_db=row.median_snr_db,
+                median_decay_seconds=row.median_decay_seconds,
+                answered_by=answer.known if answer else None,
+                n_answered=answer.n_answered if answer else None,
+            )
+        )
+    return report.PrepareChapter(
+        data=known.data.name,
+        layout=known.found.layout,
+        labels=labels,
+        n_groups=len(known.groups),
+        evidence=known.evidence,
+        split=splits[0].reason,
+        background_minutes=known.background_minutes,
+        findings=[*known.found.notes, *(finding.text for finding in known.audit.findings), *notes],
+        verdict=known.verdict.word,
+        why=known.verdict.why,
+    )
+
+
+def process_chapter(processed: Processed) -> report.ProcessChapter:
+    """Return what the network gets to see."""
+    return report.ProcessChapter(
+        log_mel=msgspec.structs.asdict(processed.spec),
+        band_hz=[float(hz) for hz in processed.band_hz],
+        separability=[float(one) for one in processed.separability],
+        probe=processed.probe.sentence if processed.probe else None,
+        suggestion=processed.suggestion,
+    )
+
+
+def design_chapter(school: School, lesson: Lesson, chosen: Chosen) -> report.DesignChapter:
+    """Return the network, and how it was fitted."""
+    fitted = lesson.fitted
+    every = max(1, len(fitted.losses) // MOST_LOSSES)
+    means = [fitted.losses[i : i + every] for i in range(0, len(fitted.losses), every)]
+    return report.DesignChapter(
+        network=chosen.name,
+        why=chosen.why,
+        n_parameters=sum(parameter.numel() for parameter in fitted.network.parameters()),
+        macs_per_second=macs_per_second(fitted.network, school.spec, HOP_FRAMES),
+        receptive_field_seconds=chosen.depth.receptive_field_seconds,
+        event_seconds=chosen.depth.event_seconds,
+        pooling=str(school.settings.pooling),
+        warning=chosen.depth.warning,
+        n_steps=fitted.n_steps,
+        audio_hours=fitted.audio_seconds / 3600,
+        fit_seconds=fitted.seconds,
+        losses=[(some[-1][0], sum(loss for _, loss in some) / len(some)) for some in means],
+        checkpoints=[
+            {"step": float(step), "recall": score.recall, "alarms_per_hour": score.alarms_per_hour}
+            for step, score in fitted.checkpoints
+        ],
+        chosen_step=fitted.chosen_step,
+        gates=lesson.gates,
+    )
+
+
+def sources_of(known: Known, licences: Path | None) -> list[tuple[str, str, str]]:
+    """Return name, licence and checksum of everything that was trained on: a line for each group.
+
+    licences: a table with the columns source and licence, as `origins.csv` beside the data; None: unknown.
+    """
+    told = _licences(licences)
+    return [(group.name, told.get(group.name, "not told"), _digest(group)) for group in known.groups]
+
+
+def _digest(group: Group) -> str:
+    """Return the SHA-256 over the files of a group, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted({clip.path for clip in group.clips}):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _licences(table: Path | None) -> dict[str, str]:
+    if table is None or not table.is_file():
+        return {}
+    with table.open(newline="", encoding="utf-8") as file:
+        return {row["source"]: row["licence"] for row in csv.DictReader(file) if row.get("source") and "licence" in row}

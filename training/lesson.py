@@ -1,0 +1,216 @@
+"""One lesson: clips in, a model file out. Everything that trains a network here does it through this.
+
+What all lessons of a run share (labels, log-mel, simulator, budget) is its `School`; what differs from one to the next
+is which clips, how many steps, which seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamd.decision import DecisionSpec
+from streamd.logmel import LogMelSpec
+from streamd.manifest import Golden, Manifest
+from streamd.model import Model
+from training.design.fit import Fitted, Scorer, fit
+from training.design.fit_settings import FitSettings
+from training.design.gates import export_proved
+from training.design.progress import Progress
+from training.design.stream import HOP_FRAMES, stream_facts
+from training.design.streaming import StreamNetwork
+from training.design.targets import least_seconds
+from training.expect.play import LabelledStream
+from training.expect.scorer import scorer
+from training.expect.streams import LEAD_SECONDS, negative_streams, real_streams, simulated_streams
+from training.prepare.clips import Clip
+from training.prepare.simulation.conditions import NO_SPEECH, Conditions, for_training, for_unseen
+from training.prepare.simulation.recipe import Recipe
+from training.prepare.simulation.scene import Scene
+from training.prepare.simulation.sounds import backgrounds_of, sounds_of
+from training.prepare.simulation.workers import Workers
+from training.prepare.trim import Trim
+
+SCENE_SECONDS = 5.0
+"""Of a scene at least: short ones make many steps out of the same audio, and a step is what a network learns by."""
+
+TUNING_SECONDS = 600.0
+"""Of simulated scenes, and as much of background, that checkpoints and thresholds are chosen on."""
+
+GATE_SECONDS = 60.0
+"""Of scenes that the finished file is proved on."""
+
+ROOMS_SEED = 0
+"""All lessons draw from one bank of rooms, which is computed once on a machine."""
+
+
+@dataclass(frozen=True)
+class School:
+    """What all lessons of a run share."""
+
+    name: str
+    """Of the model."""
+    labels: tuple[str, ...]
+    spec: LogMelSpec
+    recipe: Recipe
+    """Of the simulator."""
+    trim: Trim
+    settings: FitSettings
+    """How to fit; how long is said for each lesson."""
+    network: Callable[[], StreamNetwork]
+    """Makes one with first weights, by torch's chance."""
+    workers: Workers
+    cache: Path
+    """A folder for computed rooms."""
+    alarms_per_hour: float
+    progress: Progress | None = None
+
+    @cached_property
+    def scene_seconds(self) -> float:
+        """Length of a scene: what the network needs, or SCENE_SECONDS."""
+        return max(SCENE_SECONDS, least_seconds(self.network(), self.spec))
+
+    @property
+    def lead_seconds(self) -> float:
+        """Before the first sound of a stream, so that the model is warm."""
+        return LEAD_SECONDS + self.scene_seconds
+
+    def heard_in_training(self, clips: Sequence[Clip], recipe: Recipe | None = None) -> Conditions:
+        """Return what a lesson on some clips draws from; recipe: None, the school's own."""
+        rate = self.spec.sample_rate
+        return for_training(
+            sounds_of(clips, rate, self.trim),
+            backgrounds_of(clips, rate),
+            NO_SPEECH,
+            rate,
+            self.cache,
+            seed=ROOMS_SEED,
+            recipe=replace(recipe or self.recipe, seconds=self.scene_seconds),
+        )
+
+    def never_drawn(self, clips: Sequence[Clip]) -> Conditions:
+        """Return what no lesson draws from: clips held out, other rooms and noises, another microphone."""
+        rate = self.spec.sample_rate
+        return for_unseen(
+            sounds_of(clips, rate, self.trim),
+            backgrounds_of(clips, rate),
+            NO_SPEECH,
+            rate,
+            self.cache,
+            seed=ROOMS_SEED,
+            recipe=self.recipe,
+        )
+
+    def tuning_streams(self, clips: Sequence[Clip]) -> list[LabelledStream]:
+        """Return what checkpoints and thresholds are chosen on: recordings as they are, scenes, and background."""
+        scenes = self.heard_in_training(clips)
+        return [
+            *real_streams(clips, self.spec.sample_rate, self.lead_seconds),
+            *simulated_streams(scenes, TUNING_SECONDS, self.lead_seconds, seed=1, workers=self.workers),
+            *negative_streams(scenes, TUNING_SECONDS, seed=1, workers=self.workers),
+        ]
+
+    def scorer_on(self, streams: Sequence[LabelledStream]) -> Scorer:
+        """Return what chooses among checkpoints."""
+        return scorer(streams, self.spec, self.labels, HOP_FRAMES, alarms_per_hour=self.alarms_per_hour)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A network that was fitted, and the model file that it became."""
+
+    fitted: Fitted
+    drawn_from: Conditions
+    file: Path
+    manifest: Manifest
+    gates: dict[str, str]
+
+    def model(self) -> Model:
+        """Return the model, loaded."""
+        return Model(self.file, "cpu")
+
+
+def learn(
+    school: School,
+    clips: Sequence[Clip],
+    file: Path,
+    *,
+    minutes: float | None = None,
+    n_steps: int | None = None,
+    tuning: Sequence[LabelledStream] = (),
+    seed: int = 0,
+    recipe: Recipe | None = None,
+) -> Lesson:
+    """Fit a network on clips and write it as a model file, with every gate passed.
+
+    Args:
+        school: what it shares with other lessons.
+        clips: to learn from, background among them.
+        file: the .onnx to write; checkpoints go into a folder beside it, and a run that was cut off goes on from there.
+        minutes: for the fit.
+        n_steps: in place of minutes.
+        tuning: streams that choose among checkpoints; without any the last one is taken.
+        seed: of weights and scenes.
+        recipe: of the simulator, where it is another than the school's.
+
+    Raises:
+        ModelError: a gate isn't passed; there is no file then.
+        SimulationError: a scene can't be made.
+    """
+    drawn_from = school.heard_in_training(clips, recipe)
+    settings = replace(school.settings, minutes=minutes, n_steps=n_steps, seed=seed)
+    workers = school.workers
+
+    def scenes(begin: int, n: int) -> Iterator[Scene]:
+        return workers.scenes(drawn_from, seed, "lesson", begin, n)
+
+    def nothing(begin: int, n: int) -> Iterator[Scene]:
+        return workers.negatives(drawn_from, seed, "nothing", begin, n)
+
+    torch.manual_seed(seed)
+    fitted = fit(
+        school.network(),
+        school.spec,
+        school.labels,
+        scenes,
+        settings,
+        file.with_name(f"{file.stem}-run"),
+        school.scorer_on(tuning) if tuning else None,
+        nothing if drawn_from.recipe.mix and drawn_from.recipe.level else None,
+        school.progress,
+    )
+    heard = np.concatenate([_int16(scene) for scene in scenes(0, math.ceil(GATE_SECONDS / school.scene_seconds))])
+    manifest, gates = export_proved(fitted.network, _facts(school, fitted, heard), file, heard)
+    return Lesson(fitted, drawn_from, file, manifest, gates)
+
+
+def _facts(school: School, fitted: Fitted, heard: NDArray[np.int16]) -> Manifest:
+    """Return the manifest as far as it is known before anything was measured."""
+    n_sources = f"{len(school.labels)} labels" if len(school.labels) > 1 else school.labels[0]
+    return Manifest(
+        name=school.name,
+        version="1",
+        licence="LicenseRef-unspecified",
+        description=f"Hears {n_sources}.",
+        labels=school.labels,
+        default_labels=school.labels,
+        **stream_facts(fitted.network, school.spec, heard=heard),
+        onset_delay=0,
+        offset_delay=0,
+        decision=DecisionSpec(),
+        label_decisions={},
+        expected={},
+        training={},
+        golden=Golden(seed=0, n_samples=0, posterior=b""),
+    )
+
+
+def _int16(scene: Scene) -> NDArray[np.int16]:
+    return np.clip(np.rint(scene.audio * 32768), -32768, 32767).astype(np.int16)

@@ -1,0 +1,296 @@
+"""`python -m training train DATA -o OUT`: prepare, process, design, expect; from a folder of clips to a model.
+
+The flow is `train`, top to bottom. With five groups of every label there is one lesson, and other groups tune and test
+it. With fewer, each group is left out once: the lessons on the others are what is judged, and the model that is kept
+has learned from all of them.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streamd.events import slug
+from streamd.logmel import LogMelSpec
+from streamd.model import Model
+from training.chapters import design_chapter, prepare_chapter, process_chapter, sources_of
+from training.design.choose import Chosen, choose_network
+from training.design.progress import Progress
+from training.expect import report
+from training.expect.command import told, versions
+from training.expect.disjoint import contents_of_clips, contents_of_material, disjoint
+from training.expect.expectation import Background, PlayedSetting, chapter
+from training.expect.familiarity import trained_on
+from training.expect.grid import core_grid
+from training.expect.pages import write_pages
+from training.expect.play import Played, decide, play
+from training.expect.rewrite import with_decisions
+from training.expect.robustness import cells
+from training.expect.streams import negative_streams, real_streams, simulated_streams
+from training.expect.thresholds import in_halves, tune
+from training.expect.verdict import judged
+from training.lesson import Lesson, School, learn
+from training.prepare.clips import Clip
+from training.prepare.command import Known, prepare
+from training.prepare.simulation.reduced import reduced
+from training.prepare.simulation.sounds import sounds_of
+from training.prepare.simulation.workers import Workers
+from training.prepare.split import Split, split
+from training.process.command import process
+from training.recipe import TrainingRecipe
+
+FIT_SHARE = 0.6
+"""Of the minutes, at most: the report takes longer than people think, and a model without one is not to be believed."""
+LEAST_FIT_SHARE = 0.3
+"""Of the minutes, at least, whatever the data took."""
+TEST_SECONDS = 900.0
+"""Of simulated scenes with sounds, and as much without."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be trained."""
+
+    data: Path
+    out: Path
+    layout: str | None = None
+    recipe: TrainingRecipe = field(default_factory=TrainingRecipe)
+    minutes: float = 10.0
+    thorough: bool = False
+    alarms_per_hour: float = 0.5
+    cache: Path = Path.home() / ".cache" / "streamd" / "rooms"
+    n_workers: int = 2
+
+    @property
+    def name(self) -> str:
+        """Of the model: that of the folder it is written to."""
+        return slug(self.out.resolve().name) or "model"
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for it."""
+        minutes = f" --minutes {self.minutes:g}" if self.minutes != Request.minutes else ""
+        return f"python -m training train {shlex.quote(str(self.data))} -o {shlex.quote(str(self.out))}{minutes}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Streams that were played by what had never heard them: those that choose and those that report."""
+
+    choosing: list[Played]
+    settings: list[PlayedSetting]
+    chosen_on: str
+    reported_on: str
+    disjoint: str
+
+
+class Clock:
+    """How much of the minutes is left."""
+
+    def __init__(self, minutes: float) -> None:
+        self._begun = time.monotonic()
+        self._seconds = 60 * minutes
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._begun
+
+    @property
+    def left(self) -> float:
+        """Seconds; negative when the time is up."""
+        return self._seconds - self.seconds
+
+    def fit_minutes(self) -> float:
+        """Return how long may be fitted."""
+        return max(LEAST_FIT_SHARE * self._seconds, self.left - (1 - FIT_SHARE) * self._seconds) / 60
+
+
+def train(request: Request, progress: Progress | None = None) -> Generator[str, None, report.Report]:
+    """Yield what is found out, line by line as it is; write the model and its report; return the report.
+
+    Raises:
+        DataError, RecordingError: the data are not good enough to begin with.
+        ModelError: the network doesn't pass a gate; there is no model then.
+    """
+    clock = Clock(request.minutes)
+    request.out.mkdir(parents=True, exist_ok=True)
+    recipe = request.recipe
+    known = yield from prepare(request.data, request.layout, recipe.labels, recipe.trim)
+    splits = split(known.groups)
+    yield f"\n{splits[0].reason}"
+    spec = recipe.log_mel or LogMelSpec()
+    processed = yield from process(known, spec, trim=recipe.trim)
+    simulation, notes = reduced(recipe.simulation, known.audit)
+    yield from notes
+    clips = [clip for group in known.groups for clip in group.clips]
+    labels = known_labels(known)
+    sounds = sounds_of(clips, spec.sample_rate, recipe.trim)
+    lengths = [len(sound.audio) / spec.sample_rate for sound in sounds]
+
+    def network() -> Chosen:
+        return choose_network(lengths, spec, len(labels), recipe.network.name, recipe.network.blocks)
+
+    chosen = network()
+    yield from chosen.why
+    with Workers(request.n_workers) as workers:
+        school = School(
+            request.name,
+            labels,
+            spec,
+            simulation,
+            recipe.trim,
+            recipe.fit,
+            lambda: network().network,
+            workers,
+            request.cache,
+            request.alarms_per_hour,
+            progress,
+        )
+        file = request.out / f"{request.name}.onnx"
+        minutes = clock.fit_minutes()
+        yield f"\nfitting for {minutes:.1f} minutes"
+        if len(splits) == 1:
+            lesson, heard = _one_lesson(school, splits[0], file, minutes)
+        else:
+            lesson, heard = _each_group_left_out(school, splits, clips, file, minutes / (len(splits) + 1))
+        fitted = lesson.fitted
+        yield f"fitted in {fitted.seconds / 60:.1f} minutes on {fitted.audio_seconds / 3600:.1f} h of scenes"
+        tuned = tune(file, heard.choosing, lesson.manifest, request.alarms_per_hour)
+        settings = [replace(one, played=decide(one.played, tuned.manifest)) for one in heard.settings]
+        expected = chapter(
+            settings,
+            tuned.manifest,
+            alarms_per_hour=request.alarms_per_hour,
+            thresholds=tuned.sentence(request.alarms_per_hour, heard.chosen_on, heard.reported_on),
+            disjoint=heard.disjoint,
+        )
+        matrix, left_out = _matrix(school, lesson, splits[0].test, clock)
+    found = report.Report(
+        model=request.name,
+        model_sha256="",
+        licence=tuned.manifest.licence,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=request.command,
+        seconds=round(clock.seconds, 1),
+        versions=versions(),
+        sources=sources_of(known, request.data / "origins.csv"),
+        prepare=prepare_chapter(known, splits, notes),
+        process=process_chapter(processed),
+        design=design_chapter(school, lesson, chosen),
+        expect=judged(msgspec.structs.replace(expected, matrix=matrix), prepare_chapter(known, splits, notes)),
+        left_out=left_out,
+    )
+    with_decisions(file, expected=_in_short(found))
+    found = msgspec.structs.replace(found, model_sha256=Model(file, "cpu").sha256)
+    yield from told(found)
+    write_pages(found, request.out)
+    yield f"\n{file}, with report.html, report.json and card.md beside it, in {clock.seconds / 60:.1f} minutes"
+    return found
+
+
+def known_labels(known: Known) -> tuple[str, ...]:
+    """Return the labels of a data set, sorted."""
+    return tuple(sorted({clip.label for group in known.groups for clip in group.clips if clip.label is not None}))
+
+
+def _one_lesson(school: School, parts: Split, file: Path, minutes: float) -> tuple[Lesson, Judged]:
+    """Learn from some groups, choose on others and test on yet others."""
+    tuning = school.tuning_streams(parts.tuning)
+    lesson = learn(school, parts.training, file, minutes=minutes, tuning=tuning)
+    model = lesson.model()
+    settings, shares_nothing = _tested(school, model, lesson, [*parts.training, *parts.tuning], parts.test)
+    return lesson, Judged(play(model, tuning), settings, "the tuning groups", "the test groups", shares_nothing)
+
+
+def _each_group_left_out(
+    school: School, splits: Sequence[Split], clips: Sequence[Clip], file: Path, minutes: float
+) -> tuple[Lesson, Judged]:
+    """Test each group with what was learned from the others, then learn from all of them."""
+    settings: list[PlayedSetting] = []
+    for i, parts in enumerate(splits):
+        other = learn(school, parts.training, file.with_name(f"without-{i + 1}.onnx"), minutes=minutes)
+        found, shares_nothing = _tested(school, other.model(), other, parts.training, parts.test)
+        other.file.unlink()
+        settings = [
+            replace(one, played=[*before.played, *one.played])
+            for before, one in zip(settings or [replace(one, played=[]) for one in found], found, strict=True)
+        ]
+    lesson = learn(school, clips, file, minutes=minutes)
+    both = in_halves([one for setting in settings for one in setting.played])
+    choosing = {id(one) for one in both[0]}
+    reporting = [replace(one, played=[p for p in one.played if id(p) not in choosing]) for one in settings]
+    halves = "one half of the groups, each left out of what was learned", "the other half"
+    return lesson, Judged(both[0], reporting, *halves, f"For each group that was left out: {shares_nothing}")
+
+
+def _tested(
+    school: School, model: Model, lesson: Lesson, learned: Sequence[Clip], test: Sequence[Clip]
+) -> tuple[list[PlayedSetting], str]:
+    """Play held-out clips, as they are and in places that were never drawn, and prove that nothing is shared."""
+    unseen = school.never_drawn(test)
+    shares_nothing = disjoint(
+        [*contents_of_clips(learned), *contents_of_material(replace(lesson.drawn_from.material, backgrounds=()))],
+        [*contents_of_clips(test), *contents_of_material(replace(unseen.material, backgrounds=()))],
+    )
+    background: Background = "given" if unseen.material.backgrounds else "generated"
+    simulated = [
+        *simulated_streams(unseen, TEST_SECONDS, school.lead_seconds, workers=school.workers),
+        *negative_streams(unseen, TEST_SECONDS, workers=school.workers),
+    ]
+    real = real_streams(test, school.spec.sample_rate, school.lead_seconds)
+    settings = [
+        PlayedSetting("recordings", "real", background, play(model, real)),
+        PlayedSetting("simulated scenes", "simulated", background, play(model, simulated)),
+    ]
+    return settings, shares_nothing
+
+
+def _matrix(school: School, lesson: Lesson, test: Sequence[Clip], clock: Clock) -> tuple[list[report.Cell], list[str]]:
+    """Return the core of the robustness matrix as far as the time goes, and what was left out."""
+    drawn = lesson.drawn_from
+    trained = trained_on(drawn.recipe, drawn.material)
+    material = school.never_drawn(test).material
+    conditions = core_grid(trained, material)
+    found: list[report.Cell] = []
+    for cell in cells(lesson.model(), conditions, trained, material, school.recipe, school.cache):
+        found.append(cell)
+        if clock.left < 0:
+            break
+    left_out = [] if len(found) == len(conditions) else [f"{len(conditions) - len(found)} of {len(conditions)} cells"]
+    return found, left_out
+
+
+def _in_short(found: report.Report) -> dict[str, Any]:
+    """Return what the manifest says of a report: all of it is in report.json, which may be lost."""
+    return {
+        "feasible": found.expect.feasible,
+        "level": found.expect.level,
+        "thresholds": found.expect.thresholds,
+        "conditions": [
+            {
+                "name": condition.name,
+                "kind": condition.kind,
+                "background": condition.background,
+                "hours": round(condition.hours, 3),
+                "labels": {
+                    one.label: {
+                        "recall": one.recall,
+                        "recall_interval_95": one.recall_interval,
+                        "n_sounds": one.n_sounds,
+                        "n_false_alarms": one.n_false_alarms,
+                        "alarms": one.alarms,
+                    }
+                    for one in condition.labels
+                },
+            }
+            for condition in found.expect.conditions
+        ],
+    }
