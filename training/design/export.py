@@ -64,13 +64,18 @@ def export(
     Raises:
         ModelError: onnxruntime doesn't give torch's answer at batch 1 and 3, or the file doesn't verify.
     """
+    graph = traced(network, manifest, outputs)
+    return seal(onnx.load_from_string(graph), manifest, path, least_move=least_move)
+
+
+def traced(network: nn.Module, manifest: Manifest, outputs: tuple[str, ...]) -> bytes:
+    """Return the ONNX graph of a network, which gives torch's answers; arguments and errors as of `export`."""
     # A second export in one process fails, or silently freezes an axis: each gets a process of its own.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         graph = process.submit(_trace, network, _example(manifest, 2), _inputs(manifest), outputs).result()
-    proto = onnx.load_from_string(graph)
-    _check_axes(proto)
+    _check_axes(onnx.load_from_string(graph))
     check_parity(network, graph, manifest)
-    return seal(proto, manifest, path, least_move=least_move)
+    return graph
 
 
 def seal(proto: onnx.ModelProto, manifest: Manifest, path: Path, *, least_move: float = 0.0) -> Manifest:
