@@ -15,6 +15,7 @@ TITLES = {
     "latency": "From a block to its event",
     "start": "Start",
     "memory": "Memory",
+    "simulate": "Simulated audio for training",
 }
 """Scripts in the order of the page."""
 
