@@ -17,7 +17,7 @@ from tests.tiny_models import SAMPLE_RATE
 from tests.training.tone_streams import HIGH, LOW, loud, stream
 from training.expect.event_match import Sound
 from training.expect.play import LabelledStream, Played, decide, play
-from training.expect.stream_delays import measured_delays, rough_onset_delay
+from training.expect.stream_delays import believable_delays, measured_delays, rough_onset_delay
 
 
 def by_hand(sounds: list[tuple[float, float]], high: list[tuple[float, float]], level: float = 1.0) -> Played:
@@ -65,3 +65,16 @@ def test_a_rough_delay_needs_no_threshold():
     assert rough_onset_delay([faint], facts) == pytest.approx(0.2 * SAMPLE_RATE, abs=1)
     assert rough_onset_delay([by_hand([(2.0, 3.0)], [])], facts) == 0
     assert rough_onset_delay([], facts) == 0
+
+
+def test_where_thresholds_hear_too_few_sounds_for_a_median_looser_ones_are_measured():
+    facts = tiny_models.manifest("stream", "log_mel")
+    sounds = [(2.0 + 1.5 * i, 2.6 + 1.5 * i) for i in range(10)]
+    sure = by_hand(sounds[:1], [(2.4, 2.8)], level=0.9)
+    faint = by_hand(sounds[1:], [(onset + 0.12, offset + 0.12) for onset, offset in sounds[1:]], level=0.3)
+    assert measured_delays([sure, faint], facts).n_heard == 1
+    found = believable_delays([sure, faint], facts)
+    assert (found.n_heard, found.onset) == (10, pytest.approx(0.12 * SAMPLE_RATE, abs=0.04 * SAMPLE_RATE))
+    heard = by_hand(sounds, [(onset + 0.12, offset + 0.12) for onset, offset in sounds], level=0.9)
+    assert believable_delays([heard], facts) == measured_delays([heard], facts)
+    assert believable_delays([by_hand(sounds, [])], facts) is None

@@ -10,11 +10,12 @@ from itertools import pairwise
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from streamd.decision import DecisionSpec
 from streamd.manifest import Manifest
 from training.expect.delays import Delays
-from training.expect.det import joined
+from training.expect.det import joined, with_threshold
 from training.expect.event_match import Sound
 from training.expect.play import Played, decide
 
@@ -22,8 +23,29 @@ REACH_SECONDS = 1.0
 """After the end of a sound an event may still begin because of it: a window of a second that half of it is in, say."""
 HALF_WAY = 0.5
 """A rough threshold is this part of what the posterior typically rises to."""
+LEAST_HEARD = 10
+"""Sounds; of fewer the median says more of those few than of the model."""
 LOWEST_THRESHOLD = 0.02
 """Of a rough one: posteriors of a network that says nothing move below it."""
+
+
+def believable_delays(played: Sequence[Played], manifest: Manifest) -> Delays | None:
+    """Return the delays of a model's own decisions, or of looser ones where those hear too few sounds for a median.
+
+    Args are those of `measured_delays`; None if nothing is heard either way.
+    """
+    found = measured_delays(played, manifest)
+    if found is not None and found.n_heard >= LEAST_HEARD:
+        return found
+    rough = dict(_rough_thresholds(played, manifest))
+    looser = {
+        label: with_threshold(spec, min(spec.onset_threshold, rough.get(label, 1.0)))
+        for label, spec in ((label, manifest.decision_of(label)) for label in manifest.labels)
+    }
+    loosely = measured_delays(played, msgspec.structs.replace(manifest, label_decisions=looser))
+    if found is None or (loosely is not None and loosely.n_heard > found.n_heard):
+        return loosely
+    return found
 
 
 def measured_delays(played: Sequence[Played], manifest: Manifest) -> Delays | None:
@@ -62,23 +84,32 @@ def rough_onset_delay(played: Sequence[Played], manifest: Manifest) -> int:
     posterior reaches at a typical sound.
     """
     rises: list[float] = []
-    for column, label in enumerate(manifest.labels):
-        heard = []
-        for one in played:
-            for sound, end in _reached(one, label, manifest.decision_of(label)):
-                begin = np.searchsorted(one.end_seconds, sound.onset_seconds, "left")
-                hops = slice(int(begin), int(np.searchsorted(one.end_seconds, end, "left")))
-                if hops.start < hops.stop:
-                    late = one.end_seconds[hops] - sound.onset_seconds
-                    heard.append((one.posteriors[hops, column], late))
-        if not heard:
-            continue
-        threshold = max(LOWEST_THRESHOLD, HALF_WAY * float(np.median([posterior.max() for posterior, _ in heard])))
-        for posterior, late in heard:
+    for label, threshold in _rough_thresholds(played, manifest):
+        for posterior, late in _after_onsets(played, manifest, label):
             high = np.flatnonzero(posterior >= threshold)
             if len(high):
                 rises.append(float(late[high[0]]))
     return round(float(np.median(rises)) * manifest.sample_rate) if rises else 0
+
+
+def _rough_thresholds(played: Sequence[Played], manifest: Manifest) -> Iterator[tuple[str, float]]:
+    """Yield the labels that there are sounds of, and half of what the posterior typically rises to at one."""
+    for label in manifest.labels:
+        peaks = [posterior.max() for posterior, _ in _after_onsets(played, manifest, label)]
+        if peaks:
+            yield label, max(LOWEST_THRESHOLD, HALF_WAY * float(np.median(peaks)))
+
+
+def _after_onsets(
+    played: Sequence[Played], manifest: Manifest, label: str
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """Yield, for each sound of a label, the posteriors of the hops because of it, and how late each hop ends."""
+    column = manifest.labels.index(label)
+    for one in played:
+        for sound, end in _reached(one, label, manifest.decision_of(label)):
+            first, last = np.searchsorted(one.end_seconds, [sound.onset_seconds, end], "left")
+            if first < last:
+                yield one.posteriors[first:last, column], one.end_seconds[first:last] - sound.onset_seconds
 
 
 def _reached(one: Played, label: str, spec: DecisionSpec) -> Iterator[tuple[Sound, float]]:

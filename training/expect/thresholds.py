@@ -24,7 +24,7 @@ from training.expect.intervals import poisson_bound
 from training.expect.outcomes import event_f1
 from training.expect.play import Played, decide
 from training.expect.rewrite import with_decisions
-from training.expect.stream_delays import measured_delays, rough_onset_delay
+from training.expect.stream_delays import believable_delays, rough_onset_delay
 
 ALARMS_PER_HOUR = 0.5
 """Of each label, if nobody says otherwise: what openWakeWord aims at; people switch off what cries wolf every hour."""
@@ -177,7 +177,7 @@ def choose_decisions(
     }
     first = _chosen(played, facts, [(label, [spec]) for label, spec in plain.items()], alarms_per_hour)
     facts = _decided(facts, first)
-    facts = _with_delays(facts, measured_delays(played, facts))
+    facts = _with_delays(facts, believable_delays(played, facts))
     silences = _min_silences(played, facts, labels)
     candidates = [
         (label, _ways(msgspec.structs.replace(spec, min_silence_seconds=silences[label]), facts.hop_seconds))
@@ -185,7 +185,7 @@ def choose_decisions(
     ]
     choices = _chosen(played, facts, candidates, alarms_per_hour)
     facts = _decided(facts, choices)
-    delays = measured_delays(played, facts)
+    delays = believable_delays(played, facts)
     hours = sum(len(one.posteriors) for one in played) * facts.hop_seconds / 3600
     if delays is None:
         facts = msgspec.structs.replace(facts, onset_delay=manifest.onset_delay, offset_delay=manifest.offset_delay)
