@@ -94,8 +94,10 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_pat
 
 def test_a_folder_with_a_run_of_other_settings_is_refused(tmp_path):
     tones.trained("vgg", tmp_path, n_steps=1)
-    with pytest.raises(DataError, match="run with other settings"):
+    with pytest.raises(DataError, match=r"is of another run \(n_steps 1, now 2\): give another folder"):
         tones.trained("vgg", tmp_path, n_steps=2)
+    with pytest.raises(DataError, match=r"network Vgg of \d+ parameters, now StreamNetwork of \d+"):
+        tones.trained("recurrent", tmp_path, n_steps=1)
 
 
 def test_scenes_that_are_too_short_or_of_several_lengths_are_refused(tmp_path):

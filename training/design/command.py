@@ -59,10 +59,10 @@ def design(
         f"\n{cost.n_parameters:,} parameters, {cost.macs_per_second / 1e6:.1f} M MAC for a second of audio, "
         f"{cost.n_state:,} numbers of state for each source"
     )
-    share = cost.seconds_per_hop / cost.hop_seconds
+    hop_ms, torch_ms = 1000 * cost.hop_seconds, 1000 * cost.seconds_per_hop
     yield (
-        f"a hop of {1000 * cost.hop_seconds:.0f} ms takes {1000 * cost.seconds_per_hop:.2f} ms of torch, {share:.1%} of a "
-        "core of this machine; onnxruntime takes less"
+        f"a hop of {hop_ms:.0f} ms takes {torch_ms:.2f} ms of torch, {torch_ms / hop_ms:.1%} of a core here; "
+        "onnxruntime takes less"
     )
     yield f"scenes to train it on are {least_seconds(chosen.network, spec):.1f} s or longer: three receptive fields"
 

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,9 @@ TIMED_SHARE = 0.05
 N_TIMED = 8
 """Steps that are timed at least, after the first two, which start everything."""
 N_UNTIMED = 2
+
+KEPT_SHARE = 0.95
+"""Of the minutes, planned with: the machine may be busier later than it was while the steps were timed."""
 
 N_CHECKS = 8
 FIRST_CHECK = 0.3
@@ -139,9 +142,7 @@ def fit(
         run.begin(scenes, negatives)
         with SummaryWriter(str(folder), purge_step=run.learner.step + 1) as log:
             _train(run, scenes, negatives, scorer, progress or Quiet(), log)
-        chosen = run.candidate()
-        if run.best is not None:
-            chosen.load_state_dict(run.best)
+        chosen = run.chosen()
     return Fitted(
         network=chosen,
         n_steps=run.learner.step,
@@ -245,19 +246,26 @@ class _Run:
         kept = checkpoints.load(self.path)
         if kept is None:
             return
-        if kept["made_with"] != self._made_with:
-            raise DataError(
-                f"{self.path} is of a run with other settings ({kept['made_with']}; these are {self._made_with}); "
-                "give another folder, or remove it"
-            )
+        found, wanted = kept["made_with"], self._made_with
+        other = [f"{name} {found.get(name)}, now {value}" for name, value in wanted.items() if found.get(name) != value]
+        if other:
+            raise DataError(f"{self.path} is of another run ({'; '.join(other)}): give another folder, or remove it")
         learner.restore(kept["learner"])
         self.n_steps, self.falls_from, self._seconds_before = kept["n_steps"], kept["falls_from"], kept["seconds"]
         self.losses, self.checks = kept["losses"], [tuple(check) for check in kept["checks"]]
         self.best, self.best_step = kept["best"], kept["best_step"]
 
     @property
-    def _made_with(self) -> str:
-        return f"{self.settings}, labels {self.learner.grid.labels}, {self.learner.spec}"
+    def _made_with(self) -> dict[str, str]:
+        network = self.learner.network
+        n_weights = sum(weight.numel() for weight in network.parameters())
+        settings = {field.name: repr(getattr(self.settings, field.name)) for field in fields(self.settings)}
+        return {
+            **settings,
+            "labels": ", ".join(self.learner.grid.labels),
+            "log-mel": repr(self.learner.spec),
+            "network": f"{type(network).__name__} of {n_weights} parameters",
+        }
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -319,7 +327,7 @@ class _Run:
         if scorer is not None:
             scorer(candidate)
         check_seconds = time.monotonic() - before
-        left = budget - self.seconds - check_seconds * (N_CHECKS if scorer is not None else 1)
+        left = KEPT_SHARE * budget - self.seconds - check_seconds * (N_CHECKS if scorer is not None else 1)
         self.n_steps = self.learner.step + max(1, int(left / step_seconds))
         self.falls_from = max(self.learner.step, self.n_rising)
         self.save()
@@ -329,6 +337,14 @@ class _Run:
         network = copy.deepcopy(self.learner.network)
         calibrate(network, self.learner.first)
         return network.to("cpu").eval()
+
+    def chosen(self) -> StreamNetwork:
+        """Return the best network of those that were scored; the last, where none was."""
+        if self.best is None:
+            return self.candidate()
+        network = copy.deepcopy(self.learner.network).to("cpu").eval()
+        network.load_state_dict(self.best)
+        return network
 
     def check(self, scorer: Scorer) -> Score:
         """Ask the scorer, and keep the weights if they are the best so far; of equals the later."""

@@ -75,6 +75,10 @@ class Examples:
     group: NDArray[np.str_]
     """(n,)"""
 
+    def rows(self, chosen: NDArray[np.bool_]) -> Examples:
+        """Return some of them, chosen (n,)."""
+        return Examples(self.embedding[chosen], self.target[chosen], self.group[chosen])
+
 
 class Embedding:
     """A frozen graph: windows of samples or log-mel in, embeddings out, by onnxruntime on one thread."""

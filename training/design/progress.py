@@ -54,4 +54,4 @@ class Terminal:
 
     def checked(self, step: int, told: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(f"step {step}: {told}")
+        self._bar.console.print(f"step {step}: {told}", highlight=False)
