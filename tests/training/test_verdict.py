@@ -139,12 +139,13 @@ def test_yes_takes_a_recall_that_is_surely_good_and_a_budget_that_is_shown_to_be
 @pytest.mark.parametrize(
     ("changed", "background", "feasible", "says"),
     [
-        ({"interval": (0.79, 0.99)}, "given", "partly", "some sounds are still missed"),
+        ({"interval": (0.79, 0.99)}, "given", "partly", "of too few groups to count on it"),
+        ({"heard": 45, "interval": (0.6, 0.86)}, "given", "partly", "too many sounds are still missed"),
         ({"hours": 5.9}, "given", "partly", "false alarms can't be promised yet"),
         ({"alarms": 20}, "given", "no", "false alarms come more often than the budget"),
         ({}, "generated", "partly", "generated background only"),
         ({"heard": 20, "interval": (0.2, 0.49)}, "given", "no", "more of the sounds are missed than heard"),
-        ({"heard": 20, "interval": (0.2, 0.51)}, "given", "partly", "some sounds are still missed"),
+        ({"heard": 20, "interval": (0.2, 0.51)}, "given", "partly", "too many sounds are still missed"),
         ({"interval": (0.4, 0.9)}, "given", "unknown", "too few to tell good from bad"),
         ({"interval": None, "groups": 1}, "given", "unknown", "too few to tell good from bad"),
         ({"heard": 0, "of": 0, "interval": None}, "given", "unknown", "too few to tell good from bad"),
@@ -232,6 +233,13 @@ def test_good_recall_and_missing_hours_ask_for_the_place_itself():
     assert given.helps_most.startswith("4 more hours of the place itself")
     none = judged(chapter(condition(result(hours=0.0))))
     assert none.helps_most.startswith("An hour of the place itself")
+
+
+def test_good_recall_of_few_groups_asks_for_more_of_them_once_the_alarms_are_settled():
+    few = {"heard": 12, "of": 12, "interval": (0.57, 1.0), "groups": 5}
+    settled = judged(chapter(condition(result(**few))))
+    assert "what was heard is good, and 16 held-out groups" in settled.helps_most
+    assert "hours of the place itself" in judged(chapter(condition(result(**few, hours=1.0)))).helps_most
 
 
 def test_alarms_above_the_budget_beside_good_recall_ask_for_what_was_mistaken():

@@ -8,6 +8,7 @@ The rules, in their order, each with its reason:
 4. Recall is the obstacle: of more groups, a nearer microphone and other labels the one that is surely worth something,
    and the most of these. Where none is, that is said.
 5. False alarms are the obstacle: hours of the place itself, which show them and teach against them.
+6. Recall is good, but of few groups: more of them, to count on it.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def helps_most(
             f" is heard of others is not known; some {ENOUGH_GROUPS} would tell. More clips of the same groups don't."
         )
     missing = max(one.hours_missing for one in verdicts.values())
-    if any(one.hearing != "good" for one in verdicts.values()):
+    if any(one.hearing != "good" and not one.is_unsure for one in verdicts.values()):
         gains = [gain for gain in (_groups(curve), _nearer(matrix), _labels(conditions)) if gain]
         if gains:
             return max(gains, key=lambda gain: gain.recall).sentence
@@ -86,6 +87,12 @@ def helps_most(
         )
     if missing > 0:
         return _hours(missing, verdicts)
+    unsure = [label for label, one in verdicts.items() if one.is_unsure]
+    if unsure:
+        return (
+            f"Recordings of more groups (machines, places, days) of {_listed(unsure)}: what was heard is good, and"
+            f" {ENOUGH_GROUPS} held-out groups that are all heard would make it sure."
+        )
     return "Nothing stands out: try it in the place, and keep what it gets wrong as clips for the next training."
 
 

@@ -37,6 +37,12 @@ class LabelVerdict:
     hours_missing: float
     """Of audio without one false alarm that would show the budget to be kept; 0 where it is shown or broken."""
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether what was heard is good, but of too few groups to count on it."""
+        recall = self.heard_in.recall if self.heard_in else None
+        return self.hearing == "fair" and recall is not None and recall >= GOOD_RECALL
+
 
 def label_verdict(expect: ExpectChapter, label: str, sound_seconds: float | None = None) -> LabelVerdict:
     """Return what may be said of a label.

@@ -113,7 +113,10 @@ def _feasible(
     if heard and kept and recorded:
         return "yes", "Feasible: the sounds are heard, and the budget of false alarms is kept, both surely."
     parts = {
-        "some sounds are still missed": any(one.hearing in ("fair", "poor", "by chance") for one in found),
+        "too many sounds are still missed": any(
+            one.hearing in ("fair", "poor", "by chance") and not one.is_unsure for one in found
+        ),
+        "what is heard is good, but of too few groups to count on it": any(one.is_unsure for one in found),
         "of some labels it is not known what is heard": any(one.hearing == "unknown" for one in found),
         "false alarms are above the budget": any(one.alarms == "broken" for one in found),
         "false alarms can't be promised yet": any(one.alarms == "open" for one in found),
