@@ -21,6 +21,8 @@ from training.prepare.simulation.material import Material, Sound
 from training.prepare.simulation.noise import ColouredNoise
 from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.room import room_of
+from training.prepare.simulation.rooms import compute_rooms, draw_bank
+from training.prepare.simulation.shoebox import ShoeboxRange
 from training.prepare.simulation.workers import AHEAD, N_SHARED, SimulationError, Workers
 
 RATE = 8000
@@ -125,6 +127,14 @@ def test_material_of_long_ago_is_let_go_and_shared_again_when_it_is_asked_for(tw
         assert_same(found, made_here(0, 2, of=one))
     list(streams[0])
     assert 1 <= mapped() <= N_SHARED + 1  # one may be on its way
+
+
+def test_halls_are_computed_by_workers_and_are_the_same(two, tmp_path):
+    boxes = draw_bank(5, 3, ShoeboxRange())
+    rooms = compute_rooms(boxes, RATE, "hybrid", tmp_path / "two", two)
+    for room, other in zip(rooms, compute_rooms(boxes, RATE, "hybrid", tmp_path / "here"), strict=True):
+        np.testing.assert_array_equal(room.response, other.response)
+        assert room.name == other.name
 
 
 def _is_read_only(given):

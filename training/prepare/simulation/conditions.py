@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.room import Room
 from training.prepare.simulation.rooms import compute_rooms, draw_bank
 from training.prepare.simulation.shoebox import ShoeboxRange
+
+if TYPE_CHECKING:  # workers make scenes of conditions
+    from training.prepare.simulation.workers import Workers
 
 N_HALLS = 40
 """With two places each; computed in seconds, and kept. Two scenes then share a place once in a hundred."""
@@ -60,6 +63,7 @@ def for_training(
     n_halls: int = N_HALLS,
     recipe: Recipe | None = None,
     rooms: Sequence[Room] = (),
+    workers: Workers | None = None,
 ) -> Conditions:
     """Return what a network learns from: rooms by the hybrid method, all microphones and noises but one of each.
 
@@ -68,6 +72,7 @@ def for_training(
     cache: a folder in which computed rooms are kept.
     recipe: its microphones and noises are drawn from, but for what is held back.
     rooms: recorded ones, in place of computed ones.
+    workers: compute rooms that are not kept yet, several at a time.
 
     Raises:
         DataError: none of the noises in the recipe can be made of what there is.
@@ -81,7 +86,7 @@ def for_training(
     noises = _weighted(_noises_of_training(recipe), bool(backgrounds))
     own = _with(recipe, _microphones_of_training(recipe), noises)
     if own.room and not rooms:
-        rooms = compute_rooms(draw_bank(seed, n_halls, ShoeboxRange()), sample_rate, "hybrid", cache)
+        rooms = compute_rooms(draw_bank(seed, n_halls, ShoeboxRange()), sample_rate, "hybrid", cache, workers)
     material = Material(sample_rate, list(sounds), list(rooms) if own.room else [], speech, list(backgrounds))
     return Conditions("training", own, material)
 

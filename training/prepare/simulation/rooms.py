@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -20,6 +21,9 @@ from training.prepare.simulation.audio import Audio
 from training.prepare.simulation.chance import generator
 from training.prepare.simulation.room import DIRECT_SECONDS, Room, reverberation_seconds, room_of
 from training.prepare.simulation.shoebox import METHODS, Method, Shoebox, ShoeboxRange, draw
+
+if TYPE_CHECKING:  # workers make scenes, which are made of rooms
+    from training.prepare.simulation.workers import Workers
 
 REVISION = 1
 """Part of what a cached response is found by: higher with each change to how shoebox.py computes."""
@@ -32,20 +36,23 @@ def draw_bank(seed: int, n_halls: int, range_: ShoeboxRange) -> list[Shoebox]:
     return [draw(generator(seed, f"hall {i}", "shoebox"), range_) for i in range(n_halls)]
 
 
-def compute_rooms(boxes: Sequence[Shoebox], sample_rate: int, method: Method, cache: Path) -> list[Room]:
+def compute_rooms(
+    boxes: Sequence[Shoebox], sample_rate: int, method: Method, cache: Path, workers: Workers | None = None
+) -> list[Room]:
     """Return the rooms of all places of all boxes, box by box; those of one box are places in the same hall.
 
-    What is in the folder `cache` is read, what is missing or damaged there is computed and kept.
+    What is in the folder `cache` is read, what is missing or damaged there is computed and kept; by workers, where
+    there are any, several boxes at a time.
     """
     cache.mkdir(parents=True, exist_ok=True)
+    if workers:
+        missing = [box for box in boxes if not (cache / f"{_key(box, sample_rate, method)}.npz").exists()]
+        for done in [workers.run(_kept, box, sample_rate, method, cache) for box in missing]:
+            done.result()
     rooms: list[Room] = []
     for box in boxes:
         key = _key(box, sample_rate, method)
-        file = cache / f"{key}.npz"
-        responses = _read(file)
-        if responses is None or len(responses) != len(box.places):
-            responses = METHODS[method](box, sample_rate)
-            _write(file, responses)
+        responses = _kept(box, sample_rate, method, cache)
         hall = f"{method}-{key[:12]}"
         for place, response in enumerate(responses):
             direct_sample = box.direct_sample(place, sample_rate)
@@ -84,6 +91,16 @@ def _room_with_direct(name: str, hall: str, response: Audio, sample_rate: int, d
     direct = response[max(0, direct_sample - reach) : direct_sample + reach + 1]
     scaled = (response / np.sqrt(np.sum(np.square(direct, dtype=np.float64)))).astype(np.float32)
     return Room(name, hall, scaled, sample_rate, direct_sample, reverberation_seconds(response, sample_rate))
+
+
+def _kept(box: Shoebox, sample_rate: int, method: Method, cache: Path) -> list[Audio]:
+    """Return the responses of a box: read from the cache, or computed and kept there."""
+    file = cache / f"{_key(box, sample_rate, method)}.npz"
+    responses = _read(file)
+    if responses is None or len(responses) != len(box.places):
+        responses = METHODS[method](box, sample_rate)
+        _write(file, responses)
+    return responses
 
 
 def _key(box: Shoebox, sample_rate: int, method: Method) -> str:
