@@ -18,7 +18,7 @@ from training.prepare.clips import Clip
 from training.prepare.command import know
 from training.prepare.measure import measure
 from training.prepare.simulation.recipe import DRY
-from training.process.command import compared, listened, process
+from training.process.command import compared, process, see
 from training.process.examples import Example, examples_of, true_rate, wide_enough
 from training.process.probe import probe, score_of
 from training.process.representations import representations
@@ -147,18 +147,17 @@ def data_set(folder: Path) -> Path:
     return folder
 
 
-def test_a_folder_is_heard_and_compared(tmp_path, monkeypatch):
-    known = know(data_set(tmp_path / "data"))
-    told = list(listened(known, LogMelSpec(), 2, tmp_path / "out", tmp_path / "rooms", replace(DRY, seconds=2.0)))
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.wav")) == [
-        *("1-heard.wav", "1.wav", "2-heard.wav", "2.wav")
-    ]
-    assert len(told) == 2
+def test_a_folder_is_seen_compared_and_heard(tmp_path, monkeypatch):
+    data, out = data_set(tmp_path / "data"), tmp_path / "out"
     monkeypatch.setattr("training.process.compare.N_EPOCHS", 1)
     monkeypatch.setattr("training.process.compare.representations", lambda spec: representations(spec)[-1:])
-    lines = list(compared(known, LogMelSpec()))
-    assert len(lines) == 3
-    assert "chance is 50%" in lines[-1]
+    told = list(see(data, out, recipe=replace(DRY, seconds=2.0), compare_all=True, n_scenes=2))
+    assert told[0] == f"{data}: 30 clips of 3 groups"
+    (last_of_table,) = (i for i, line in enumerate(told) if "chance is 50%; times" in line)
+    assert told[last_of_table - 1].startswith("mel, dB, bands below 4 kHz")
+    assert [line.split(",")[0] for line in told[last_of_table + 1 :]] == [f"{out}/1.wav", f"{out}/2.wav"]
+    assert sorted(path.name for path in out.glob("*.wav")) == ["1-heard.wav", "1.wav", "2-heard.wav", "2.wav"]
+    assert sorted(path.name for path in out.glob("*.png")) == ["1.png", "2.png", "bands.png"]
 
 
 def test_one_label_alone_can_not_be_compared(tmp_path):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from streamd.errors import DataError
 from streamd.logmel import LogMelSpec
-from training.prepare.command import Known
+from training.prepare.command import Known, know
+from training.prepare.labels import LabelRecipe
 from training.prepare.simulation.conditions import NO_SPEECH, for_training
 from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.reduced import reduced
@@ -91,6 +92,47 @@ def process(
             plot_style.save(pictures.of_bands(spec, seen, found, edges), picture)
         yield f"{picture}: the bands of {spec.fmin:g} to {spec.fmax:g} Hz, each alone"
     return Processed(spec, hz, seen, found, suggested, suggestion)
+
+
+def see(
+    data: Path,
+    out: Path,
+    layout: str | None = None,
+    labels: LabelRecipe | None = None,
+    trim: Trim | None = None,
+    spec: LogMelSpec | None = None,
+    recipe: Recipe | None = None,
+    *,
+    compare_all: bool = False,
+    n_scenes: int = 0,
+    cache: Path | None = None,
+) -> Iterator[str]:
+    """Yield all that can be seen of a data set: bands; if asked for, the table, and clips to listen to.
+
+    Args:
+        data: the folder.
+        out: a folder for pictures and clips.
+        layout: a preset's name; None: what it looks like.
+        labels: those that a recipe joins, renames or drops.
+        trim: how a sound is told from its clip's floor.
+        spec: the log-mel; None: the default.
+        recipe: of the simulator.
+        compare_all: whether other representations are compared, which takes minutes.
+        n_scenes: simulated clips to write.
+        cache: a folder in which computed rooms are kept; None: one in `out`.
+
+    Raises:
+        DataError: nothing can be trained on it, or compared.
+        RecordingError: a recording can't be read.
+    """
+    spec = spec or LogMelSpec()
+    known = know(data, layout, labels, trim)
+    yield f"{data}: {sum(len(group.clips) for group in known.groups)} clips of {len(known.groups)} groups"
+    yield from process(known, spec, out, trim)
+    if compare_all:
+        yield from compared(known, spec, trim)
+    if n_scenes:
+        yield from listened(known, spec, n_scenes, out, cache or out / "rooms", recipe, trim)
 
 
 def compared(known: Known, spec: LogMelSpec, trim: Trim | None = None) -> Generator[str, None, list[Row]]:
