@@ -188,6 +188,8 @@ def _plan(
         placements.append(Placement(i, round(position * rate), effects))
         spec = facts.decision_of(sound.label)
         rest = spec.min_silence_seconds + spec.refractory_seconds + spec.smoothing_seconds + REST_SECONDS
+        # A window hears a sound until its last sample has left it.
+        rest += facts.span_samples / facts.sample_rate
         position += len(sound.audio) / rate + condition.rt60_seconds + rest
     noise = None
     if condition.snr_db < math.inf:
