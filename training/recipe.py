@@ -11,7 +11,7 @@ Every mistake is told at once, each in a line with its place. An empty recipe is
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -29,6 +29,7 @@ from training.prepare.trim import Trim
 from training.process.augmentation.filter_augment import FilterAugment
 from training.process.augmentation.mixup import Mixup
 from training.process.augmentation.spec_augment import SpecAugment
+from training.process.augmentation.trim_bands import TrimBands
 from training.recipe_shape import filled, struct_of
 
 NetworkName = Literal["vgg", "crnn", "tc-resnet", "pretrained"]
@@ -47,12 +48,13 @@ class NetworkRecipe:
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Effects on log-mel batches; None is off."""
+class _Augmentation:
+    """Effects on log-mel batches, as the fit's settings have them; None is off."""
 
     spec_augment: SpecAugment | None = None
     filter_augment: FilterAugment | None = None
     mixup: Mixup | None = None
+    trim_bands: TrimBands | None = None
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,9 @@ class TrainingRecipe:
     simulation: Recipe = field(default_factory=Recipe)
     network: NetworkRecipe = field(default_factory=NetworkRecipe)
     fit: FitSettings = field(default_factory=lambda: FitSettings(minutes=1.0))
-    """Its minutes are those of the recipe only if `says_how_long`."""
+    """With the effects of the section `augmentation`. Its minutes are those of the recipe only if `says_how_long`."""
     says_how_long: bool = False
     """Whether the recipe gives minutes or n_steps of the fit."""
-    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 _Label = Annotated[str, Meta(min_length=1)]
@@ -125,15 +126,15 @@ def parse(data: bytes, file: str) -> TrainingRecipe:
     read, document = yaml_lines.read(data, file, _shape())
     default = TrainingRecipe()
     fit = _fit(read.fit, document)
+    augmentation = filled(_Augmentation(), read.augmentation, document, ("augmentation",))
     recipe = TrainingRecipe(
         _labels(read.labels, document),
         filled(default.trim, read.trim, document, ("trim",)),
         _log_mel(read.log_mel, document),
         filled(default.simulation, read.simulation, document, ("simulation",)),
         NetworkRecipe(**{key: value for key, value in asdict(read.network).items() if value is not UNSET}),
-        fit or default.fit,
+        replace(fit or default.fit, **vars(augmentation)),
         fit is not None and (read.fit.minutes is not UNSET or read.fit.n_steps is not UNSET),
-        filled(default.augmentation, read.augmentation, document, ("augmentation",)),
     )
     document.check()
     return recipe
@@ -147,8 +148,8 @@ def _shape() -> Any:
         "log_mel": _LogMelSection,
         "simulation": struct_of(Recipe),
         "network": _NetworkSection,
-        "fit": struct_of(FitSettings, leave_out=("spec_augment", "filter_augment", "mixup")),
-        "augmentation": struct_of(Augmentation),
+        "fit": struct_of(FitSettings, leave_out=tuple(one.name for one in fields(_Augmentation))),
+        "augmentation": struct_of(_Augmentation),
     }
     return defstruct(
         "Recipe",

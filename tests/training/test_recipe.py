@@ -20,7 +20,7 @@ from training.prepare.simulation.pitch import PitchRange
 from training.prepare.simulation.recipe import STAGES, Recipe
 from training.process.augmentation.mixup import Mixup
 from training.process.augmentation.spec_augment import SpecAugment
-from training.recipe import Augmentation, NetworkRecipe, TrainingRecipe, parse, read_recipe
+from training.recipe import NetworkRecipe, TrainingRecipe, parse, read_recipe
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n", "{}", "simulation:\nfit: {}\n"])
@@ -40,7 +40,7 @@ simulation:
   mix: {snr_db: [0, 30]}
 network: {name: vgg, blocks: 3}
 fit: {minutes: 5, pooling: max}
-augmentation: {spec_augment: {max_bands: 4}, mixup: true}
+augmentation: {spec_augment: {max_bands: 4}, mixup: true, filter_augment: false}
 """,
         "r.yaml",
     )
@@ -51,7 +51,8 @@ augmentation: {spec_augment: {max_bands: 4}, mixup: true}
     assert recipe.network == NetworkRecipe("vgg", 3)
     assert (recipe.fit.minutes, recipe.fit.n_steps, recipe.fit.pooling) == (5.0, None, Pooling.MAX)
     assert recipe.says_how_long
-    assert recipe.augmentation == Augmentation(SpecAugment(max_bands=4), None, Mixup())
+    effects = (recipe.fit.spec_augment, recipe.fit.filter_augment, recipe.fit.mixup, recipe.fit.trim_bands)
+    assert effects == (SpecAugment(max_bands=4), None, Mixup(), None)
 
 
 @pytest.mark.parametrize("stage", STAGES)

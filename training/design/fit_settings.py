@@ -8,6 +8,7 @@ from training.design.pooling import Pooling
 from training.process.augmentation.filter_augment import FilterAugment
 from training.process.augmentation.mixup import Mixup
 from training.process.augmentation.spec_augment import SpecAugment
+from training.process.augmentation.trim_bands import TrimBands
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class FitSettings:
     spec_augment: SpecAugment | None = None
     filter_augment: FilterAugment | None = None
     mixup: Mixup | None = None
-    """The three are off until they are seen to help on conditions that training never drew."""
+    trim_bands: TrimBands | None = None
+    """The four are off until they are seen to help on conditions that training never drew."""
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.n_steps is None):

@@ -178,6 +178,8 @@ class Learner:
         seeds = [self._seed(f"row {row}") for row in range(len(frames))]
         if settings.filter_augment is not None:
             frames = settings.filter_augment.draw(seeds, self.spec.n_mels).apply(frames, self.spec)
+        if settings.trim_bands is not None:
+            frames = settings.trim_bands.draw(seeds, self.spec.n_mels).apply(frames)
         if settings.spec_augment is not None:
             frames = settings.spec_augment.draw(seeds, frames.shape[1], self.spec.n_mels).apply(frames)
         return frames, targets
