@@ -55,6 +55,47 @@ def _prepare(options: argparse.Namespace) -> Iterable[str]:
     return prepare(options.data, options.layout, recipe.labels, recipe.trim)
 
 
+def _process(options: argparse.Namespace) -> Iterable[str]:
+    from training.process.command import see
+    from training.recipe import read_recipe
+
+    recipe = read_recipe(options.recipe)
+    return see(
+        options.data,
+        options.out,
+        options.layout,
+        recipe.labels,
+        recipe.trim,
+        recipe.log_mel,
+        recipe.simulation,
+        compare_all=options.compare,
+        n_scenes=options.hear,
+    )
+
+
+def _design(options: argparse.Namespace) -> Iterable[str]:
+    from training.design.command import design
+    from training.recipe import read_recipe
+
+    recipe = read_recipe(options.recipe)
+    return design(
+        options.data,
+        options.layout,
+        recipe.log_mel,
+        labels=recipe.labels,
+        trim=recipe.trim,
+        recipe=recipe.simulation,
+        network=recipe.network.name,
+        n_blocks=recipe.network.blocks,
+    )
+
+
+def _export(options: argparse.Namespace) -> Iterable[str]:
+    from training.kept import export_again
+
+    return export_again(options.run, options.file)
+
+
 def _expect(options: argparse.Namespace) -> Iterable[str]:
     from training.expect.command import evaluate
     from training.recipe import read_recipe
@@ -89,7 +130,10 @@ def _silero(options: argparse.Namespace) -> Iterable[str]:
 COMMANDS: dict[str, Callable[[argparse.Namespace], Iterable[str]]] = {
     "train": _train,
     "prepare": _prepare,
+    "process": _process,
+    "design": _design,
     "expect": _expect,
+    "export": _export,
     "yamnet": _yamnet,
     "silero": _silero,
 }

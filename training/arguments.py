@@ -75,9 +75,13 @@ def _prepare(command: argparse.ArgumentParser) -> None:
 def _process(command: argparse.ArgumentParser) -> None:
     command.description = "Which bands carry the information, and what is left of the sound in a log-mel."
     _data(command)
-    command.add_argument("-o", "--out", type=Path, metavar="OUT", help="where pictures and clips go (default: process)")
+    command.add_argument(
+        "-o", "--out", type=Path, default="process", metavar="OUT", help="for pictures and clips (default: process)"
+    )
     command.add_argument("--compare", action="store_true", help="the same small network on other representations")
-    command.add_argument("--hear", type=int, metavar="N", help="write N simulated clips, as they are and as heard")
+    command.add_argument(
+        "--hear", type=int, default=0, metavar="N", help="write N simulated clips, as they are and as heard"
+    )
 
 
 def _design(command: argparse.ArgumentParser) -> None:
@@ -89,7 +93,9 @@ def _expect(command: argparse.ArgumentParser) -> None:
     command.description = "Play labelled recordings through the daemon's detector and report what it made of them."
     command.add_argument("model", metavar="MODEL", help="a model file, or the name of a shipped one")
     _data(command)
-    command.add_argument("-o", "--out", type=Path, metavar="OUT", help="where the report goes (default: expect)")
+    command.add_argument(
+        "-o", "--out", type=Path, default="expect", metavar="OUT", help="for the report (default: expect)"
+    )
     _budget(command)
 
 

@@ -6,6 +6,7 @@ is which clips, how many steps, which seed.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,9 +42,6 @@ from training.prepare.trim import Trim
 SCENE_SECONDS = 5.0
 """Of a scene at least: short ones make many steps out of the same audio, and a step is what a network learns by."""
 
-TUNING_SECONDS = 600.0
-"""Of simulated scenes, and as much of background, that checkpoints and thresholds are chosen on."""
-
 GATE_SECONDS = 60.0
 """Of scenes that the finished file is proved on."""
 
@@ -70,6 +68,8 @@ class School:
     cache: Path
     """A folder for computed rooms."""
     alarms_per_hour: float
+    stream_seconds: float
+    """Of simulated scenes, and as much of background, that checkpoints and thresholds are chosen on."""
     progress: Progress | None = None
 
     @cached_property
@@ -93,6 +93,7 @@ class School:
             self.cache,
             seed=ROOMS_SEED,
             recipe=replace(recipe or self.recipe, seconds=self.scene_seconds),
+            workers=self.workers,
         )
 
     def never_drawn(self, clips: Sequence[Clip]) -> Conditions:
@@ -113,8 +114,8 @@ class School:
         scenes = self.heard_in_training(clips)
         return [
             *real_streams(clips, self.spec.sample_rate, self.lead_seconds),
-            *simulated_streams(scenes, TUNING_SECONDS, self.lead_seconds, seed=1, workers=self.workers),
-            *negative_streams(scenes, TUNING_SECONDS, seed=1, workers=self.workers),
+            *simulated_streams(scenes, self.stream_seconds, self.lead_seconds, seed=1, workers=self.workers),
+            *negative_streams(scenes, self.stream_seconds, seed=1, workers=self.workers),
         ]
 
     def scorer_on(self, streams: Sequence[LabelledStream]) -> Scorer:
@@ -131,6 +132,8 @@ class Lesson:
     file: Path
     manifest: Manifest
     gates: dict[str, str]
+    heard: NDArray[np.int16]
+    """The scenes (n_samples,) that the file was proved on."""
 
     def model(self) -> Model:
         """Return the model, loaded."""
@@ -153,7 +156,8 @@ def learn(
     Args:
         school: what it shares with other lessons.
         clips: to learn from, background among them.
-        file: the .onnx to write; checkpoints go into a folder beside it, and a run that was cut off goes on from there.
+        file: the .onnx to write; checkpoints go into a folder beside it, and a run that was cut off goes on from there
+            if nothing has changed that it depends on.
         minutes: for the fit.
         n_steps: in place of minutes.
         tuning: streams that choose among checkpoints; without any the last one is taken.
@@ -181,14 +185,21 @@ def learn(
         school.labels,
         scenes,
         settings,
-        file.with_name(f"{file.stem}-run"),
+        file.with_name(f"{file.stem}-run") / _key(school, clips, drawn_from.recipe, settings),
         school.scorer_on(tuning) if tuning else None,
         nothing if drawn_from.recipe.mix and drawn_from.recipe.level else None,
         school.progress,
     )
     heard = np.concatenate([_int16(scene) for scene in scenes(0, math.ceil(GATE_SECONDS / school.scene_seconds))])
     manifest, gates = export_proved(fitted.network, _facts(school, fitted, heard), file, heard)
-    return Lesson(fitted, drawn_from, file, manifest, gates)
+    return Lesson(fitted, drawn_from, file, manifest, gates, heard)
+
+
+def _key(school: School, clips: Sequence[Clip], recipe: Recipe, settings: FitSettings) -> str:
+    """Return what a run is known by: other clips, or another recipe, are another run."""
+    stats = [(path.stat().st_size, path.stat().st_mtime_ns) for path in sorted({clip.path for clip in clips})]
+    words = repr((school.labels, school.spec, recipe, settings, clips, stats))
+    return hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
 def _facts(school: School, fitted: Fitted, heard: NDArray[np.int16]) -> Manifest:

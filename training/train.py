@@ -30,12 +30,13 @@ from training.expect.expectation import Background, PlayedSetting, chapter
 from training.expect.familiarity import trained_on
 from training.expect.grid import core_grid
 from training.expect.pages import write_pages
-from training.expect.play import Played, decide, play
+from training.expect.play import LabelledStream, Played, decide, play
 from training.expect.rewrite import with_decisions
 from training.expect.robustness import cells
 from training.expect.streams import negative_streams, real_streams, simulated_streams
 from training.expect.thresholds import in_halves, tune
 from training.expect.verdict import judged
+from training.kept import keep
 from training.lesson import Lesson, School, learn
 from training.prepare.clips import Clip
 from training.prepare.command import Known, prepare
@@ -45,13 +46,17 @@ from training.prepare.simulation.workers import Workers
 from training.prepare.split import Split, split
 from training.process.command import process
 from training.recipe import TrainingRecipe
+from training.thorough import Examination, Thorough
 
 FIT_SHARE = 0.6
 """Of the minutes, at most: the report takes longer than people think, and a model without one is not to be believed."""
 LEAST_FIT_SHARE = 0.3
 """Of the minutes, at least, whatever the data took."""
-TEST_SECONDS = 900.0
-"""Of simulated scenes with sounds, and as much without."""
+STREAM_SHARE = 1.0
+"""Seconds of simulated scenes, and as much of background, to each second that the whole may take: they are made and
+played hundreds of times faster than they last, four times over."""
+MOST_STREAM_SECONDS = 900.0
+"""Twenty groups are each heard for most of a minute then; a longer test takes more groups, not more scenes."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class Judged:
     """Streams that were played by what had never heard them: those that choose and those that report."""
 
     choosing: list[Played]
+    tuning: Sequence[LabelledStream]
+    """Streams that chose among checkpoints; none where each group was left out once."""
     settings: list[PlayedSetting]
     chosen_on: str
     reported_on: str
@@ -152,6 +159,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
             workers,
             request.cache,
             request.alarms_per_hour,
+            min(MOST_STREAM_SECONDS, 60 * STREAM_SHARE * request.minutes),
             progress,
         )
         file = request.out / f"{request.name}.onnx"
@@ -173,6 +181,10 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
             disjoint=heard.disjoint,
         )
         matrix, left_out = _matrix(school, lesson, splits[0].test, clock)
+        thorough = Thorough(matrix=matrix)
+        if request.thorough and len(splits) == 1:
+            yield from Examination(school, splits[0], lesson, heard.tuning).examine(thorough)
+        left_out += _left_out(request, splits, thorough)
     found = report.Report(
         model=request.name,
         model_sha256="",
@@ -185,10 +197,15 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
         prepare=prepare_chapter(known, splits, notes),
         process=process_chapter(processed),
         design=design_chapter(school, lesson, chosen),
-        expect=judged(msgspec.structs.replace(expected, matrix=matrix), prepare_chapter(known, splits, notes)),
+        expect=judged(
+            msgspec.structs.replace(expected, matrix=thorough.matrix, stages=thorough.stages, seeds=thorough.seeds),
+            prepare_chapter(known, splits, notes),
+            thorough.curve,
+            thorough.control,
+        ),
         left_out=left_out,
     )
-    with_decisions(file, expected=_in_short(found))
+    keep(request.out, chosen, lesson, with_decisions(file, expected=_in_short(found)))
     found = msgspec.structs.replace(found, model_sha256=Model(file, "cpu").sha256)
     yield from told(found)
     write_pages(found, request.out)
@@ -207,7 +224,7 @@ def _one_lesson(school: School, parts: Split, file: Path, minutes: float) -> tup
     lesson = learn(school, parts.training, file, minutes=minutes, tuning=tuning)
     model = lesson.model()
     settings, shares_nothing = _tested(school, model, lesson, [*parts.training, *parts.tuning], parts.test)
-    return lesson, Judged(play(model, tuning), settings, "the tuning groups", "the test groups", shares_nothing)
+    return lesson, Judged(play(model, tuning), tuning, settings, "the tuning groups", "the test groups", shares_nothing)
 
 
 def _each_group_left_out(
@@ -228,7 +245,7 @@ def _each_group_left_out(
     choosing = {id(one) for one in both[0]}
     reporting = [replace(one, played=[p for p in one.played if id(p) not in choosing]) for one in settings]
     halves = "one half of the groups, each left out of what was learned", "the other half"
-    return lesson, Judged(both[0], reporting, *halves, f"For each group that was left out: {shares_nothing}")
+    return lesson, Judged(both[0], [], reporting, *halves, f"For each group that was left out: {shares_nothing}")
 
 
 def _tested(
@@ -242,8 +259,8 @@ def _tested(
     )
     background: Background = "given" if unseen.material.backgrounds else "generated"
     simulated = [
-        *simulated_streams(unseen, TEST_SECONDS, school.lead_seconds, workers=school.workers),
-        *negative_streams(unseen, TEST_SECONDS, workers=school.workers),
+        *simulated_streams(unseen, school.stream_seconds, school.lead_seconds, workers=school.workers),
+        *negative_streams(unseen, school.stream_seconds, workers=school.workers),
     ]
     real = real_streams(test, school.spec.sample_rate, school.lead_seconds)
     settings = [
@@ -294,3 +311,12 @@ def _in_short(found: report.Report) -> dict[str, Any]:
             for condition in found.expect.conditions
         ],
     }
+
+
+def _left_out(request: Request, splits: Sequence[Split], thorough: Thorough) -> list[str]:
+    """Return what the report does not answer, and how to ask for it."""
+    if not request.thorough:
+        return ["Seeds, shuffled labels, learning curve, stages and the whole matrix: --thorough measures them."]
+    if len(splits) > 1:
+        return ["What --thorough adds: it needs five groups of every label, to keep some for tuning and for the test."]
+    return thorough.not_asked

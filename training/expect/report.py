@@ -190,6 +190,8 @@ class ExpectChapter(msgspec.Struct, frozen=True, kw_only=True):
     """Number of groups trained on, recall, its interval."""
     shuffled: tuple[float, float] | None = None
     """Average precision of clips after training on shuffled labels, and chance."""
+    seeds: list[tuple[int, float]] = []
+    """Seed, and recall on simulated scenes after a fit that differs in nothing else."""
     stages: list[tuple[str, float, Interval | None]] = []
     """Stage of the simulator left out, recall lost by it."""
     feasible: Literal["yes", "partly", "no", "unknown"]
