@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import soundfile
 
 pytest.importorskip("onnx")
 pytest.importorskip("scipy")
 
 from streamd.decision import DecisionSpec
 from streamd.model import Model
+from streamd.replay import replay
 from tests import tiny_models
+from tests.tiny_models import SAMPLE_RATE
 from tests.training.tone_streams import HIGH, LOW, loud, stream
 from training.expect.play import decide, play
 
@@ -37,6 +42,21 @@ def test_decided_anew_gives_the_events_of_a_model_with_those_decisions_and_delay
         np.testing.assert_array_equal(found.end_seconds, expected.end_seconds)
     assert len(played[0].events) == 30
     assert all(event.peak >= 0.3 for event in played[0].events)
+
+
+def test_streams_side_by_side_give_the_events_that_replay_gives_of_each_alone(tmp_path: Path):
+    model = Model(tiny_models.build(tmp_path, "stream", "log_mel"), "cpu")
+    streams = [stream(f"room {i}", 5 + 3 * i, [*loud(2 + i), *loud(i, HIGH, 0.2)]) for i in range(5)]
+    streams = [replace(one, samples=np.rint(one.samples * 32767).astype(np.int16)) for one in streams]
+    for one, played in zip(streams, play(model, streams), strict=True):
+        soundfile.write(tmp_path / "one.wav", one.samples, SAMPLE_RATE, subtype="PCM_16")
+        events = replay([tmp_path / "one.wav"], model, start=datetime(2026, 1, 1, tzinfo=UTC))
+        offsets = [event for event in events if event.phase == "offset"]
+        expected = [(e.label, e.onset_seconds, e.offset_seconds, e.peak) for e in offsets]
+        found = [(e.label, e.onset_seconds, e.offset_seconds, e.peak) for e in played.events]
+        assert [each[:3] for each in sorted(found)] == [each[:3] for each in sorted(expected)]
+        assert [each[3] for each in sorted(found)] == pytest.approx([each[3] for each in sorted(expected)], abs=1e-6)
+        assert len(found) >= 2
 
 
 def test_decisions_of_the_same_manifest_change_nothing(tmp_path: Path):
