@@ -11,12 +11,16 @@ pytest.importorskip("onnx")
 
 from streamd.decision import DecisionSpec  # noqa: E402
 from streamd.errors import ModelError  # noqa: E402
+from streamd.logmel import log_mel  # noqa: E402
 from streamd.manifest import Golden, Manifest  # noqa: E402
 from streamd.model import Model  # noqa: E402
 from tests.training import tones  # noqa: E402
 from training.design import gates  # noqa: E402
 from training.design.gates import export_proved, prove  # noqa: E402
 from training.design.stream import stream_facts  # noqa: E402
+
+# An export starts a process that imports torch, and a machine may have other things to do.
+pytestmark = pytest.mark.timeout(400)
 
 HEARD = np.concatenate([np.round(32767 * scene.audio).astype(np.int16) for scene in tones.scenes(7000, 20)])
 
@@ -31,7 +35,7 @@ def facts_of(network):
         default_labels=tones.LABELS,
         onset_delay=0,
         offset_delay=0,
-        decision=DecisionSpec(),
+        decision=DecisionSpec(offset_threshold=0.45, min_silence_seconds=0.08),
         label_decisions={},
         expected={},
         training={},
@@ -41,8 +45,17 @@ def facts_of(network):
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return tones.trained("recurrent", tmp_path_factory.mktemp("fit"), n_steps=60, learning_rate=1e-2).network
+def network():
+    """Not trained, but made to move with what it hears, about 0.5."""
+    made = tones.recurrent().eval()
+    frames = torch.from_numpy(log_mel(HEARD, tones.SPEC))
+    made.standardise.measure(frames)
+    head = made.chain.parts[-1]
+    with torch.no_grad():
+        head.weight *= 30
+        logits, _ = made.logits(frames[None], made.initial_state(1))
+        head.bias -= logits[0].median(dim=0).values
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +138,9 @@ def test_answers_that_drift_over_ten_minutes_are_refused(network, proved):
 def test_events_that_are_not_those_of_torch_are_refused(network, proved):
     model = Model(proved[0], "cpu")
     hops = gates._a_minute(model.manifest, HEARD)
-    late = Disturbed(model, lambda posteriors, n_runs: posteriors * (n_runs != 300) + 0.99 * (n_runs == 300))
+    deaf = Disturbed(model, lambda posteriors, n_runs: posteriors * (not 300 <= n_runs < 340))
     with pytest.raises(ModelError, match="onsets and offsets from onnxruntime"):
-        gates._decides(network, late, hops)
+        gates._decides(network, deaf, hops)
 
 
 def test_only_streams_of_frames_and_recordings_of_seconds_are_taken(network, proved):
