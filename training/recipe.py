@@ -22,6 +22,8 @@ from streamd import yaml_lines
 from streamd.errors import ConfigError
 from streamd.logmel import LogMelSpec, tables
 from streamd.yaml_lines import Document
+from training.design import vgg
+from training.design.choose import MOST_RESIDUAL
 from training.design.fit_settings import FitSettings
 from training.prepare.labels import LabelRecipe
 from training.prepare.simulation.recipe import Recipe
@@ -32,8 +34,10 @@ from training.process.augmentation.spec_augment import SpecAugment
 from training.process.augmentation.trim_bands import TrimBands
 from training.recipe_shape import filled, struct_of
 
-NetworkName = Literal["vgg", "crnn", "tc-resnet", "pretrained"]
+NetworkName = Literal["vgg", "crnn", "tc-resnet"]
 NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
+MOST_BLOCKS = {"vgg": len(vgg.CHANNELS), "tc-resnet": MOST_RESIDUAL}
+"""Of the networks whose depth is a choice."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,7 @@ class NetworkRecipe:
 
     name: NetworkName | None = None
     blocks: int | None = None
-    """Of a vgg: how deep."""
-    embedding: str | None = None
-    """Of a pretrained network: the shipped model, or the model file, on whose output `embedding` a head is put."""
+    """Of a vgg or a tc-resnet: how deep."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,6 @@ class _LogMelSection(Struct, frozen=True, forbid_unknown_fields=True):
 class _NetworkSection(Struct, frozen=True, forbid_unknown_fields=True):
     name: NetworkName | UnsetType = UNSET
     blocks: Annotated[int, Meta(ge=1, le=6)] | UnsetType = UNSET
-    embedding: _Label | UnsetType = UNSET
 
 
 def read_recipe(file: Path | None) -> TrainingRecipe:
@@ -132,7 +133,7 @@ def parse(data: bytes, file: str) -> TrainingRecipe:
         filled(default.trim, read.trim, document, ("trim",)),
         _log_mel(read.log_mel, document),
         filled(default.simulation, read.simulation, document, ("simulation",)),
-        NetworkRecipe(**{key: value for key, value in asdict(read.network).items() if value is not UNSET}),
+        _network(read.network, document),
         replace(fit or default.fit, **vars(augmentation)),
         fit is not None and (read.fit.minutes is not UNSET or read.fit.n_steps is not UNSET),
     )
@@ -172,6 +173,16 @@ def _labels(read: _LabelSection, document: Document) -> LabelRecipe:
         if seen[old] == 2:
             document.mistake(path, f"the label {old!r} is named twice; join, rename or drop it")
     return LabelRecipe({new: list(olds) for new, olds in read.join.items()}, dict(read.rename), list(read.drop))
+
+
+def _network(read: _NetworkSection, document: Document) -> NetworkRecipe:
+    recipe = NetworkRecipe(**{key: value for key, value in asdict(read).items() if value is not UNSET})
+    if recipe.name is not None and recipe.blocks is not None:
+        most = MOST_BLOCKS.get(recipe.name, 0)
+        if recipe.blocks > most:
+            expected = f"at most {most}" if most else f"none: only {' and '.join(MOST_BLOCKS)} have a depth to choose"
+            document.mistake(("network", "blocks"), f"found {recipe.blocks} for a {recipe.name}; expected {expected}")
+    return recipe
 
 
 def _log_mel(read: _LogMelSection, document: Document) -> LogMelSpec | None:

@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 
 from streamd.errors import ConfigError
 from streamd.logmel import LogMelSpec
+from training.design import choose
 from training.design.pooling import Pooling
 from training.prepare.labels import LabelRecipe
 from training.prepare.simulation.chance import Range
@@ -20,7 +21,7 @@ from training.prepare.simulation.pitch import PitchRange
 from training.prepare.simulation.recipe import STAGES, Recipe
 from training.process.augmentation.mixup import Mixup
 from training.process.augmentation.spec_augment import SpecAugment
-from training.recipe import NetworkRecipe, TrainingRecipe, parse, read_recipe
+from training.recipe import NETWORKS, NetworkRecipe, TrainingRecipe, parse, read_recipe
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n", "{}", "simulation:\nfit: {}\n"])
@@ -53,6 +54,10 @@ augmentation: {spec_augment: {max_bands: 4}, mixup: true, filter_augment: false}
     assert recipe.says_how_long
     effects = (recipe.fit.spec_augment, recipe.fit.filter_augment, recipe.fit.mixup, recipe.fit.trim_bands)
     assert effects == (SpecAugment(max_bands=4), None, Mixup(), None)
+
+
+def test_the_networks_that_can_be_written_are_those_that_there_are():
+    assert set(NETWORKS) == set(choose.NAMES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -98,7 +103,12 @@ def test_each_stage_can_be_left_out_and_taken_in(stage):
         ),
         (
             "network: {name: vg}",
-            "r.yaml:1: network.name: found 'vg'; expected crnn or pretrained or tc-resnet or vgg",
+            "r.yaml:1: network.name: found 'vg'; expected crnn or tc-resnet or vgg",
+        ),
+        ("network: {name: vgg, blocks: 7}", "r.yaml:1: network.blocks: found 7; expected a whole number from 1 to 6"),
+        (
+            "network: {name: crnn, blocks: 2}",
+            "r.yaml:1: network.blocks: found 2 for a crnn; expected none: only vgg and tc-resnet have a depth to",
         ),
         ("fit: {minutes: 1, n_steps: 2}", "r.yaml:1: fit.n_steps: minutes are given, too; one of the two has to go"),
         ("fit: {n_steps: 5, batch: 0}", "r.yaml:1: fit: batch 0; expected a positive number"),
