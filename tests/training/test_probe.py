@@ -119,8 +119,10 @@ def test_the_true_rate_is_that_of_nearly_all_and_narrower_clips_are_left_out(tmp
         soundfile.write(path, np.random.default_rng(i).normal(0, 0.1, rate), rate)
         clips.append(Clip(path, "x", None, None, str(i), None))
     measured = {clip.path: measure(clip.path) for clip in clips}
-    assert true_rate(measured) == 16_000
+    assert true_rate(clips, measured) == 16_000
     assert wide_enough(clips, measured, 16_000) == clips[1:]
+    narrow_place = replace(clips[0], label=None)
+    assert true_rate([*clips, narrow_place], measured) == 8000, "no kind may be left out as a whole"
 
 
 def test_background_is_cut_as_long_as_sounds_and_one_recording_of_it_into_blocks(tmp_path):

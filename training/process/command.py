@@ -74,8 +74,7 @@ def process(
         f"a band's level alone puts two clips of different kinds in order in {seen.mean():.0%} of pairs"
         f" (mean over {spec.n_mels} bands), at {hz[best]:.0f} Hz in {seen[best]:.0%}; 50% is chance"
     )
-    labelled = {clip.path: measured[clip.path] for clip in clips if clip.label is not None}
-    rate = true_rate(labelled)
+    rate = true_rate(clips, measured)
     wide = wide_enough(clips, measured, rate)
     if len(wide) < len(clips):
         yield f"{len(clips) - len(wide)} of {len(clips)} clips hold less than {rate} Hz can, and are left out below"

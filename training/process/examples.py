@@ -44,13 +44,17 @@ class Example:
     """(n_samples,)"""
 
 
-def true_rate(measured: Mapping[Path, Measured]) -> int:
-    """Return the highest rate at which all but NARROW_SHARE of some recordings hold true audio, in Hz.
+def true_rate(clips: Sequence[Clip], measured: Mapping[Path, Measured]) -> int:
+    """Return the highest rate at which all but NARROW_SHARE of each kind's recordings hold true audio, in Hz.
 
-    A file says its sample rate, and where its spectrum ends in a cliff below, that it was made at a lower one.
+    A file says its sample rate, and where its spectrum ends in a cliff below, that it was made at a lower one. Each
+    label counts alone, and the background: what one kind has none of would tell it by the recorder.
     """
-    rates = sorted(_true_rate(m) for m in measured.values())
-    return round(min(rates[int(NARROW_SHARE * len(rates))], RATES[-1]))
+    paths: dict[str | None, set[Path]] = defaultdict(set)
+    for clip in clips:
+        paths[clip.label].add(clip.path)
+    rates = [sorted(_true_rate(measured[path]) for path in found) for found in paths.values()]
+    return round(min([float(RATES[-1]), *(own[int(NARROW_SHARE * len(own))] for own in rates)]))
 
 
 def wide_enough(clips: Sequence[Clip], measured: Mapping[Path, Measured], sample_rate: int) -> list[Clip]:
