@@ -41,6 +41,7 @@ N_CALIBRATION_FOLDS = 3
 
 EDGE = 1e-6
 """Posteriors of a softmax are kept so far from 0 and 1 before their log-odds are taken."""
+LEAST_SLOPE = 0.1
 LEAST_DEVIATION = 1e-2
 """A unit that hardly ever answers must not become the loudest."""
 
@@ -54,9 +55,14 @@ class Head:
     weights: tuple[Floats, ...]
     """Of each part of the embedding, in order: (n_in, n_labels + 1), none last."""
     biases: tuple[Floats, ...]
-    slope: Floats
-    """(n_labels,) of the calibration, and its offset."""
-    offset: Floats
+    slope: float
+    """Of the calibration of log-odds; the same for all labels, as is the offset: it never changes which is highest."""
+    offset: float
+
+    @property
+    def n_labels(self) -> int:
+        """How many posteriors it gives."""
+        return len(self.biases[0]) - 1
 
     def posteriors(self, embedding: Floats) -> Floats:
         """Return calibrated posteriors (n, n_labels)."""
@@ -181,18 +187,22 @@ def export_head(graph: bytes, head: Head, manifest: Manifest, path: Path) -> Man
         mean.append(node("Softmax", [logits], f"head/softmax_{number}", axis=1))
         begin += len(weight)
     averaged = node("Mean", mean, "head/mean")
-    ends = [constant("from", np.array([0])), constant("to", np.array([len(head.slope)]))]
+    ends = [constant("from", np.array([0])), constant("to", np.array([head.n_labels]))]
     labels = node("Slice", [averaged, *ends, columns], "head/of_labels")
     low, high = constant("low", np.array(EDGE, np.float32)), constant("high", np.array(1 - EDGE, np.float32))
     inside = node("Clip", [labels, low, high], "head/inside")
     other = node("Sub", [constant("one", np.array(1, np.float32)), inside], "head/other")
     odds = node("Log", [node("Div", [inside, other], "head/odds")], "head/log_odds")
-    scaled = node("Mul", [odds, constant("slope", head.slope)], "head/scaled")
-    node("Sigmoid", [node("Add", [scaled, constant("offset", head.offset)], "head/calibrated")], "posterior")
+    scaled = node("Mul", [odds, constant("slope", np.array(head.slope, np.float32))], "head/scaled")
+    node(
+        "Sigmoid",
+        [node("Add", [scaled, constant("offset", np.array(head.offset, np.float32))], "head/calibrated")],
+        "posterior",
+    )
     outputs = proto.graph.output
     for value in [value for value in outputs if value.name == "posterior"]:
         outputs.remove(value)
-    posterior = helper.make_tensor_value_info("posterior", TensorProto.FLOAT, ["batch", len(head.slope)])
+    posterior = helper.make_tensor_value_info("posterior", TensorProto.FLOAT, ["batch", head.n_labels])
     outputs.insert(0, posterior)
     return seal(proto, manifest, path)
 
@@ -254,22 +264,27 @@ def _softmax_fit(x: Floats, target: NDArray[np.intp], n_classes: int, seed: int)
     return weight.detach().numpy(), bias.detach().numpy()
 
 
-def _calibrate(odds: Floats, target: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Return slope and offset of each label's log-odds (Platt 1999), each label against all else."""
+def _calibrate(odds: Floats, target: NDArray[np.intp]) -> tuple[float, float]:
+    """Return slope and offset of log-odds (Platt 1999), one pair for all labels.
+
+    A pair for each label would say more of each, but it would also decide between them: the label that is hardest to
+    tell gets the flattest slope, and wins where nothing is clear.
+    """
     counts = np.maximum(np.bincount(target, minlength=odds.shape[1] + 1), 1)
     heavy = torch.from_numpy((len(target) / len(counts) / counts)[target].astype(np.float32))[:, None]
     is_label = torch.from_numpy((target[:, None] == np.arange(odds.shape[1])).astype(np.float32))
     x = torch.from_numpy(odds)
-    slope = torch.ones(odds.shape[1], requires_grad=True)
-    offset = torch.zeros(odds.shape[1], requires_grad=True)
-    optimiser = torch.optim.LBFGS([slope, offset], max_iter=50, line_search_fn="strong_wolfe")
+    pair = torch.tensor([1.0, 0.0], requires_grad=True)
+    optimiser = torch.optim.LBFGS([pair], max_iter=50, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        value = torch.nn.functional.binary_cross_entropy_with_logits(x * slope + offset, is_label, weight=heavy)
+        logits = x * pair[0] + pair[1]
+        value = torch.nn.functional.binary_cross_entropy_with_logits(logits, is_label, weight=heavy)
         value.backward()
         return value
 
     optimiser.step(loss)
-    # A negative slope would turn a label round: then it is better left as it was.
-    return slope.detach().clamp(min=0.1).numpy(), offset.detach().numpy()
+    slope, offset = pair.tolist()
+    # A negative slope would turn the answer round: then it is better left as it was.
+    return max(slope, LEAST_SLOPE), offset
