@@ -46,7 +46,7 @@ from training.prepare.clips import Clip
 from training.prepare.data_set import read_data
 from training.prepare.groups import find_groups, folds
 from training.prepare.simulation.chance import Range
-from training.prepare.simulation.conditions import Conditions, for_training
+from training.prepare.simulation.conditions import HELD_BACK_MICROPHONE, HELD_BACK_NOISE, Conditions, for_training
 from training.prepare.simulation.material import Material
 from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.sounds import sounds_of, speech_of
@@ -54,7 +54,9 @@ from training.prepare.simulation.workers import Workers
 from training.process import plot_style
 
 SPEC = LogMelSpec()
-N_STEPS = 250
+N_STEPS = 1000
+"""150 are too few: of seed 0 what was trained simulated then recognised 33 to 53 % in all conditions, and what was
+trained clean 64 % where it is clean. Whoever sees the whole variance has more to learn before it pays."""
 BATCH = 8
 """Scenes: many small steps make more of few minutes than few large ones."""
 N_SPEECH = 60
@@ -73,13 +75,14 @@ Outcomes = dict[str, dict[Condition, Heard]]
 
 
 def conditions(has_speech: bool) -> list[Condition]:
-    """The grid: of the noises the simulator draws the first two, of the microphones the first two."""
-    noises = ("white", "brown", "hum", *(["babble"] if has_speech else []))
+    """The grid: of the noises the simulator draws the first three, of the microphones the first two."""
+    noises = ("white", "brown", "hum", HELD_BACK_NOISE, *(["babble"] if has_speech else []))
+    noises = tuple(dict.fromkeys(noises))
     return [
         QUIET,
         *(replace(QUIET, noise=noise, snr_db=snr) for noise in noises for snr in SNRS_DB),
         *(replace(QUIET, rt60_seconds=seconds) for seconds in (0.3, 0.6, 1.0)),
-        *(replace(QUIET, microphone=kind) for kind in ("phone", "far", "laptop")),
+        *(replace(QUIET, microphone=kind) for kind in ("phone", "far", HELD_BACK_MICROPHONE)),
     ]
 
 
@@ -136,7 +139,7 @@ def one_seed(
     test = parts[seed % len(parts)]
     training = [clip for part in parts if part is not test for clip in part]
     sounds, held_out = sounds_of(training, rate), sounds_of(test, rate)
-    # No speech: babble is what the simulator never draws here, as hum and the laptop's microphone.
+    # No speech: babble is what the simulator never draws here, beside what it always holds back.
     simulated = for_training(sounds, [], speech_of([], rate), rate, cache, seed=seed, recipe=RECIPE)
     both = {"clean": Conditions("clean", CLEAN, Material(rate, sounds)), "simulated": simulated}
     material = Material(rate, held_out, speech=speech_of(speech, rate))
