@@ -49,6 +49,9 @@ def _train(options: argparse.Namespace) -> Iterable[str]:
 
 def _prepare(options: argparse.Namespace) -> Iterable[str]:
     from training.prepare.command import prepare
+
+    if options.recipe is None:
+        return prepare(options.data, options.layout)  # starts at once: a recipe brings torch with it
     from training.recipe import read_recipe
 
     recipe = read_recipe(options.recipe)

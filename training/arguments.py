@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from training.expect.budget import ALARMS_PER_HOUR
+
 MINUTES = 10.0
 """Of `train` unless it says otherwise: as long as people wait before they go and do something else."""
-
-ALARMS_PER_HOUR = 0.5
-"""A false alarm every other hour is what people who were asked by makers of wake words put up with; for an alarm that
-wakes somebody at night it is far too many, for a bad bearing that is checked once a day far too few."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -24,6 +24,7 @@ from training.chapters import design_chapter, prepare_chapter, process_chapter, 
 from training.design.choose import Chosen, choose_network
 from training.design.progress import Progress
 from training.expect import report
+from training.expect.budget import check_budget
 from training.expect.command import told, versions
 from training.expect.disjoint import contents_of_clips, contents_of_material, disjoint
 from training.expect.expectation import Background, PlayedSetting, chapter
@@ -127,6 +128,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
         DataError, RecordingError: the data are not good enough to begin with.
         ModelError: the network doesn't pass a gate; there is no model then.
     """
+    check_budget(request.alarms_per_hour)
     clock = Clock(request.minutes)
     request.out.mkdir(parents=True, exist_ok=True)
     recipe = request.recipe

@@ -216,7 +216,7 @@ def test_a_name_is_never_taken_for_markup(full, whole):
 
 
 def test_what_was_not_measured_is_said_and_how_to_measure_it(least):
-    assert least.text.count("Not measured in this run: train --thorough measures it.") == 4
+    assert least.text.count("Not measured in this run: train --thorough measures it.") == 5
     assert least.text.count("A finished model was evaluated") == 3
     assert "Feasible? Can’t be said yet" in least.text
     assert "False alarms were not measured" in least.text

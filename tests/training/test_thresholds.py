@@ -20,12 +20,13 @@ from streamd.model import Model
 from tests import tiny_models
 from tests.tiny_models import SAMPLE_RATE
 from tests.training.tone_streams import HIGH, LOW, MIDDLE, loud, stream
+from training.expect.budget import check_budget
 from training.expect.delays import Delays
 from training.expect.event_match import Sound
 from training.expect.intervals import poisson_bound
 from training.expect.play import LabelledStream, Played, play
 from training.expect.rewrite import with_decisions
-from training.expect.thresholds import check_budget, choose_decisions, hours_to_prove, in_halves, most_alarms, tune
+from training.expect.thresholds import choose_decisions, hours_to_prove, in_halves, most_alarms, tune
 
 
 @pytest.fixture

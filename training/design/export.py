@@ -138,6 +138,8 @@ def _trace(
     # It tells the absence of torchvision, and of its own future, at every export.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", FutureWarning)
+    # That a GRU's weights are constants, and that two axes are one and the same: both are meant.
+    warnings.simplefilter("ignore", UserWarning)
     program = torch.onnx.export(
         network,
         example,

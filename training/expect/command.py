@@ -19,13 +19,13 @@ from streamd.model import Model
 from streamd.shipped import find_model
 from streamd.spelling import did_you_mean
 from training.expect import report
+from training.expect.budget import ALARMS_PER_HOUR, check_budget
 from training.expect.det import choose_and_report
 from training.expect.expectation import PlayedSetting, Setting, chapter, play_setting
 from training.expect.intervals import alarms_per_hour as said_of_alarms
 from training.expect.pages import write_pages
 from training.expect.play import Played
 from training.expect.streams import LEAD_SECONDS, negative_streams, real_streams, simulated_streams
-from training.expect.thresholds import ALARMS_PER_HOUR, check_budget
 from training.expect.verdict import judged
 from training.prepare.clips import Clip
 from training.prepare.data_set import read_data

@@ -20,10 +20,11 @@ from streamd.manifest import Golden, Manifest
 from training.design.fit import Score, Scorer
 from training.design.receptive_field import n_cold_outputs
 from training.design.streaming import StreamNetwork
+from training.expect.budget import ALARMS_PER_HOUR
 from training.expect.det import choose_within, outcomes, with_threshold
 from training.expect.play import LabelledStream, Played
 from training.expect.stream_delays import rough_onset_delay
-from training.expect.thresholds import ALARMS_PER_HOUR, most_alarms
+from training.expect.thresholds import most_alarms
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995)
 """Coarser than those that the finished model is given: a check must take seconds."""

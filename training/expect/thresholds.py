@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from math import ceil, inf
+from math import ceil
 from pathlib import Path
 
 import msgspec
 
 from streamd.decision import DecisionSpec
-from streamd.errors import UsageError
 from streamd.manifest import Manifest
+from training.expect.budget import ALARMS_PER_HOUR
 from training.expect.delays import Delays
 from training.expect.det import THRESHOLDS, Point, choose_within, outcomes, with_threshold
 from training.expect.intervals import poisson_bound
@@ -26,8 +26,6 @@ from training.expect.play import Played, decide
 from training.expect.rewrite import with_decisions
 from training.expect.stream_delays import believable_delays, rough_onset_delay
 
-ALARMS_PER_HOUR = 0.5
-"""Of each label, if nobody says otherwise: what openWakeWord aims at; people switch off what cries wolf every hour."""
 CONFIRMING_HOPS = (1, 2, 3)
 """To choose n_confirm from. Earshot, a wake-word engine, went from 2.23 to no false alarms an hour with three, and lost
 no recall; more would come too late for whoever waits."""
@@ -85,15 +83,6 @@ class Tuned:
         if deaf:
             said += f" Not chosen for {', '.join(deaf)}: none of its sounds was heard there."
         return said
-
-
-def check_budget(alarms_per_hour: float) -> None:
-    """Raise UsageError if a budget of false alarms is none that any number of hours could show."""
-    if not 0 < alarms_per_hour < inf:
-        raise UsageError(
-            f"{alarms_per_hour:g} false alarms an hour; expected a number above 0, such as 0.1: that there are never"
-            " any takes endless hours to show"
-        )
 
 
 def hours_to_prove(alarms_per_hour: float) -> float:

@@ -44,7 +44,8 @@ def judged(
     verdicts = {name: label_verdict(expect, name, _seconds(facts, name)) for name in names}
     conditions = [one for one in expect.conditions if any(one is found.condition for found in verdicts.values())]
     shipped = [facts[name] for name, one in verdicts.items() if name in facts and _shipped_is_better(facts[name], one)]
-    feasible, headline = _feasible(verdicts, shipped, control)
+    told_apart = prepare is None or not _stand_alone(prepare)
+    feasible, headline = _feasible(verdicts, shipped, control, told_apart=told_apart)
     return msgspec.structs.replace(
         expect,
         feasible=feasible,
@@ -91,10 +92,19 @@ def level(conditions: Sequence[Condition], verdicts: Mapping[str, LabelVerdict])
     return f"That it sounds, not which one: {found}. {meaning}"
 
 
+def _stand_alone(prepare: PrepareChapter) -> bool:
+    """Tell whether most groups are a clip of which nothing is known: all of them may be of one recording."""
+    return prepare.evidence.get("alone", 0) > sum(prepare.evidence.values()) / 2
+
+
 def _feasible(
-    verdicts: Mapping[str, LabelVerdict], shipped: Sequence[LabelFacts], control: Shuffled | None
+    verdicts: Mapping[str, LabelVerdict],
+    shipped: Sequence[LabelFacts],
+    control: Shuffled | None,
+    *,
+    told_apart: bool,
 ) -> tuple[Feasible, str]:
-    """Return the verdict and its first sentence."""
+    """Return the verdict and its first sentence; told_apart: it is known which clips are of one recording."""
     found = list(verdicts.values())
     if control is not None and control.leaks:
         return "unknown", "Not known: the model tells labels that it can't have learned, so something leaks."
@@ -110,9 +120,11 @@ def _feasible(
         return "partly", "It can be done, but not better than with the shipped model, which needs no training."
     recorded = all(one.alarms_in is not None and one.alarms_in.background != "generated" for one in found)
     heard, kept = all(one.hearing == "good" for one in found), all(one.alarms == "kept" for one in found)
-    if heard and kept and recorded:
+    if heard and kept and recorded and told_apart:
         return "yes", "Feasible: the sounds are heard, and the budget of false alarms is kept, both surely."
     parts = {
+        "nothing tells which clips are of one recording, and if they all are, these figures are of that recording"
+        " alone (say it in labels.csv: path, source)": not told_apart,
         "too many sounds are still missed": any(
             one.hearing in ("fair", "poor", "by chance") and not one.is_unsure for one in found
         ),

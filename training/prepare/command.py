@@ -37,8 +37,9 @@ class Known:
 
     @property
     def evidence(self) -> dict[str, int]:
-        """How groups were told apart: their number by kind of evidence."""
-        return dict(Counter(group.evidence for group in self.groups))
+        """How groups with a label were told apart: their number by kind of evidence."""
+        sounding = [group for group in self.groups if any(clip.label is not None for clip in group.clips)]
+        return dict(Counter(group.evidence for group in sounding))
 
     @property
     def background_minutes(self) -> float:
@@ -85,7 +86,7 @@ def prepare(
     if hear:
         hearings = hear_known(clip for group in groups for clip in group.clips)
         yield from _of_hearings(hearings)
-    said = verdict(known, hearings)
+    said = verdict(known, hearings, groups)
     yield f"\n{said.word}:"
     yield from (f"  {line}" for line in said.why)
     if hearings is not None and hearings.configuration is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.prepare.audit import BACKGROUND, CLEAN_DB, DRY_SECONDS, Audit, LabelRow
-from training.prepare.groups import N_FOLDS
+from training.prepare.groups import N_FOLDS, Group
 from training.prepare.hears import Hearings
 
 Word = Literal["lucky", "meh", "ugh"]
@@ -41,12 +41,15 @@ class Verdict:
     """A line each, what decided first."""
 
 
-def verdict(known: Audit, hearings: Hearings | None = None) -> Verdict:
-    """Return what an audit promises; and what the shipped model knows already, if it was asked."""
+def verdict(known: Audit, hearings: Hearings | None = None, groups: Sequence[Group] = ()) -> Verdict:
+    """Return what an audit promises; and what the shipped model knows already, if it was asked.
+
+    groups: of the audit; they say whether anything tells recordings apart.
+    """
     rows = [row for row in known.rows if row.label != BACKGROUND]
     background = next((row for row in known.rows if row.label == BACKGROUND), None)
     found = sorted(
-        [*_of_amount(rows), *_of_quality(known), *_of_background(background)],
+        [*_of_amount(rows), *_of_evidence(groups), *_of_quality(known), *_of_background(background)],
         key=lambda rule: ("ugh", "meh", "lucky").index(rule[0]),
     )
     if hearings is not None and hearings.configuration is not None:
@@ -106,6 +109,16 @@ def _of_amount(rows: Sequence[LabelRow]) -> Iterator[Rule]:
     ):
         balanced = ", balanced" if len(rows) > 1 else ""
         yield "lucky", f"many clips ({n_least} or more of a label) of many groups{balanced}"
+
+
+def _of_evidence(groups: Sequence[Group]) -> Iterator[Rule]:
+    """Yield whether it is known which clips are of one recording."""
+    sounding = [group for group in groups if any(clip.label is not None for clip in group.clips)]
+    alone = sum(group.evidence == "alone" for group in sounding)
+    if alone > HALF * len(sounding):
+        text = f"nothing tells which clips are of one recording: of {len(sounding)} groups {alone} are one clip alone."
+        text += " If they were cut from one, every score is of that recording; say it in labels.csv (path, source)"
+        yield "ugh", text
 
 
 def _of_quality(known: Audit) -> Iterator[Rule]:
