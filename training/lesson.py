@@ -124,6 +124,17 @@ class School:
 
 
 @dataclass(frozen=True)
+class HowLong:
+    """Of a fit: one of the two."""
+
+    minutes: float | None = None
+    n_steps: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.n_steps} steps" if self.minutes is None else f"{self.minutes:.1f} minutes"
+
+
+@dataclass(frozen=True)
 class Lesson:
     """A network that was fitted, and the model file that it became."""
 
@@ -145,8 +156,7 @@ def learn(
     clips: Sequence[Clip],
     file: Path,
     *,
-    minutes: float | None = None,
-    n_steps: int | None = None,
+    how_long: HowLong,
     tuning: Sequence[LabelledStream] = (),
     seed: int = 0,
     recipe: Recipe | None = None,
@@ -158,8 +168,7 @@ def learn(
         clips: to learn from, background among them.
         file: the .onnx to write; checkpoints go into a folder beside it, and a run that was cut off goes on from there
             if nothing has changed that it depends on.
-        minutes: for the fit.
-        n_steps: in place of minutes.
+        how_long: of the fit.
         tuning: streams that choose among checkpoints; without any the last one is taken.
         seed: of weights and scenes.
         recipe: of the simulator, where it is another than the school's.
@@ -169,7 +178,7 @@ def learn(
         SimulationError: a scene can't be made.
     """
     drawn_from = school.heard_in_training(clips, recipe)
-    settings = replace(school.settings, minutes=minutes, n_steps=n_steps, seed=seed)
+    settings = replace(school.settings, minutes=how_long.minutes, n_steps=how_long.n_steps, seed=seed)
     workers = school.workers
 
     def scenes(begin: int, n: int) -> Iterator[Scene]:

@@ -28,7 +28,7 @@ from training.expect.shuffled import Shuffled, comparable, shuffled_control
 from training.expect.stages import stages
 from training.expect.streams import simulated_streams
 from training.expect.thresholds import choose_decisions
-from training.lesson import Lesson, School, learn
+from training.lesson import HowLong, Lesson, School, learn
 from training.prepare.clips import Clip
 from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.sounds import sounds_of
@@ -127,8 +127,8 @@ class Examination:
         return self._heard(self._learn(self.parts.training, "without-" + "-".join(left_out), recipe=recipe))
 
     def _learn(self, clips: Sequence[Clip], name: str, *, seed: int = 0, recipe: Recipe | None = None) -> Lesson:
-        n_steps = self.first.fitted.n_steps
-        return learn(self.school, clips, self.folder / f"{name}.onnx", n_steps=n_steps, seed=seed, recipe=recipe)
+        how_long = HowLong(n_steps=self.first.fitted.n_steps)
+        return learn(self.school, clips, self.folder / f"{name}.onnx", how_long=how_long, seed=seed, recipe=recipe)
 
     def _heard(self, lesson: Lesson) -> Heard:
         """Return which unseen sounds a model hears, at thresholds that are chosen for it on the tuning streams."""

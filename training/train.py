@@ -38,7 +38,7 @@ from training.expect.streams import negative_streams, real_streams, simulated_st
 from training.expect.thresholds import in_halves, tune
 from training.expect.verdict import judged
 from training.kept import keep
-from training.lesson import Lesson, School, learn
+from training.lesson import HowLong, Lesson, School, learn
 from training.prepare.clips import Clip
 from training.prepare.command import Known, prepare
 from training.prepare.simulation.reduced import reduced
@@ -165,12 +165,13 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
             progress,
         )
         file = request.out / f"{request.name}.onnx"
-        minutes = clock.fit_minutes()
-        yield f"\nfitting for {minutes:.1f} minutes"
+        n_lessons = 1 if len(splits) == 1 else len(splits) + 1
+        how_long = _how_long(recipe, clock, n_lessons)
+        yield f"\nfitting: {how_long}" if n_lessons == 1 else f"\nfitting {n_lessons} times: {how_long} each"
         if len(splits) == 1:
-            lesson, heard = _one_lesson(school, splits[0], file, minutes)
+            lesson, heard = _one_lesson(school, splits[0], file, how_long)
         else:
-            lesson, heard = _each_group_left_out(school, splits, clips, file, minutes / (len(splits) + 1))
+            lesson, heard = _each_group_left_out(school, splits, clips, file, how_long)
         fitted = lesson.fitted
         yield f"fitted in {fitted.seconds / 60:.1f} minutes on {fitted.audio_seconds / 3600:.1f} h of scenes"
         tuned = tune(file, heard.choosing, lesson.manifest, request.alarms_per_hour)
@@ -215,34 +216,41 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
     return found
 
 
+def _how_long(recipe: TrainingRecipe, clock: Clock, n_lessons: int) -> HowLong:
+    """Return how long each lesson may take: what the recipe says, or its share of the minutes."""
+    if recipe.says_how_long:
+        return HowLong(recipe.fit.minutes, recipe.fit.n_steps)
+    return HowLong(minutes=clock.fit_minutes() / n_lessons)
+
+
 def known_labels(known: Known) -> tuple[str, ...]:
     """Return the labels of a data set, sorted."""
     return tuple(sorted({clip.label for group in known.groups for clip in group.clips if clip.label is not None}))
 
 
-def _one_lesson(school: School, parts: Split, file: Path, minutes: float) -> tuple[Lesson, Judged]:
+def _one_lesson(school: School, parts: Split, file: Path, how_long: HowLong) -> tuple[Lesson, Judged]:
     """Learn from some groups, choose on others and test on yet others."""
     tuning = school.tuning_streams(parts.tuning)
-    lesson = learn(school, parts.training, file, minutes=minutes, tuning=tuning)
+    lesson = learn(school, parts.training, file, how_long=how_long, tuning=tuning)
     model = lesson.model()
     settings, shares_nothing = _tested(school, model, lesson, [*parts.training, *parts.tuning], parts.test)
     return lesson, Judged(play(model, tuning), tuning, settings, "the tuning groups", "the test groups", shares_nothing)
 
 
 def _each_group_left_out(
-    school: School, splits: Sequence[Split], clips: Sequence[Clip], file: Path, minutes: float
+    school: School, splits: Sequence[Split], clips: Sequence[Clip], file: Path, how_long: HowLong
 ) -> tuple[Lesson, Judged]:
     """Test each group with what was learned from the others, then learn from all of them."""
     settings: list[PlayedSetting] = []
     for i, parts in enumerate(splits):
-        other = learn(school, parts.training, file.with_name(f"without-{i + 1}.onnx"), minutes=minutes)
+        other = learn(school, parts.training, file.with_name(f"without-{i + 1}.onnx"), how_long=how_long)
         found, shares_nothing = _tested(school, other.model(), other, parts.training, parts.test)
         other.file.unlink()
         settings = [
             replace(one, played=[*before.played, *one.played])
             for before, one in zip(settings or [replace(one, played=[]) for one in found], found, strict=True)
         ]
-    lesson = learn(school, clips, file, minutes=minutes)
+    lesson = learn(school, clips, file, how_long=how_long)
     both = in_halves([one for setting in settings for one in setting.played])
     choosing = {id(one) for one in both[0]}
     reporting = [replace(one, played=[p for p in one.played if id(p) not in choosing]) for one in settings]

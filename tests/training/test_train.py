@@ -1,0 +1,121 @@
+"""The whole: from a folder of clips to a model and its report, in processes of their own, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from streamd.model import Model
+from training.expect import report
+from training.kept import export_again
+
+RATE = 8_000
+RECIPE = """\
+log_mel: {sample_rate: 8000, n_fft: 256, win_length: 256, hop_length: 80, n_mels: 24, fmax: 3800}
+simulation: {room: false, codec: false}
+network: {name: tc-resnet, blocks: 1}
+fit: {n_steps: 60, batch: 8}
+"""
+"""As small as it may be: what is asked here is whether the parts fit together, not how good the model is."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six recordings of a beep, four clips each; a minute and a half of what else is heard there."""
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    for label in ("beep", "background"):
+        (folder / label).mkdir()
+    rows = ["path,source"]
+    for group in range(6):
+        for i in range(4):
+            time_s = np.arange(round(0.4 * RATE)) / RATE
+            beep = 0.3 * np.sin(2 * np.pi * random.uniform(950, 1050) * time_s) * np.hanning(len(time_s))
+            clip = np.concatenate([np.zeros(RATE // 4), beep, np.zeros(RATE // 4)])
+            name = f"beep/machine-{group}-{i}.wav"
+            soundfile.write(folder / name, clip + 1e-4 * random.standard_normal(len(clip)), RATE)
+            rows.append(f"{name},machine {group}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    for i in range(3):
+        soundfile.write(folder / "background" / f"{'abc'[i]}.wav", 0.02 * random.standard_normal(30 * RATE), RATE)
+    (folder / "recipe.yaml").write_text(RECIPE)
+    return folder
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    asked = ["train", str(data), "-o", str(out), "--minutes", "0.5", "--recipe", str(data / "recipe.yaml"), *more]
+    return [sys.executable, "-m", "training", *asked]
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("unbroken") / "beeper"
+    done = subprocess.run(command(data, out), check=False, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return out
+
+
+pytestmark = pytest.mark.timeout(500)
+
+
+def test_a_folder_of_clips_becomes_a_model_that_hears_them(data: Path, trained: Path) -> None:
+    model = Model(trained / "beeper.onnx", "cpu")
+    assert model.manifest.labels == ("beep",)
+    found = report.read(trained / "report.json")
+    assert found.model_sha256 == model.sha256
+    assert found.prepare is not None
+    assert found.prepare.n_groups == 6 + 1  # places that sound alike are one
+    assert [condition.kind for condition in found.expect.conditions] == ["real", "simulated"]
+    assert (trained / "report.html").stat().st_size > 10_000
+    assert "beep" in (trained / "card.md").read_text()
+    # The decision of the report is that of the file.
+    (real, _) = found.expect.conditions
+    assert real.labels[0].threshold == model.manifest.decision_of("beep").onset_threshold
+
+
+def test_what_is_tested_was_in_no_lesson(data: Path, trained: Path) -> None:
+    found = report.read(trained / "report.json")
+    assert "share nothing" in found.expect.disjoint
+    assert found.prepare is not None
+    assert "one tests, one tunes" in found.prepare.split
+
+
+def test_a_run_that_was_killed_ends_with_the_model_of_an_unbroken_one(
+    data: Path, trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "beeper"
+    broken = subprocess.Popen(
+        command(data, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 300
+    while not list(out.glob("beeper-run/*/checkpoint.pt")):
+        assert broken.poll() is None, "it ended before it wrote a checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # a file that appears can't be awaited without a library for it
+    os.killpg(broken.pid, signal.SIGKILL)
+    broken.wait()
+    assert not (out / "beeper.onnx").exists()
+    subprocess.run(command(data, out), check=True, capture_output=True, timeout=400)
+    one, other = (torch.load(folder / "beeper-run" / "network.pt", weights_only=True) for folder in (trained, out))
+    assert all(torch.equal(one["weights"][name], other["weights"][name]) for name in one["weights"])
+    # All of the manifest but how long things took.
+    assert json.loads(one["manifest"]) == json.loads(other["manifest"])
+
+
+def test_a_model_is_exported_again_from_what_its_run_kept(trained: Path, tmp_path: Path) -> None:
+    lines = list(export_again(trained, tmp_path / "again.onnx"))
+    assert any("ten minutes" in line for line in lines)
+    one, other = Model(trained / "beeper.onnx", "cpu"), Model(tmp_path / "again.onnx", "cpu")
+    assert one.manifest == other.manifest
