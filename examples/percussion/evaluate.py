@@ -38,8 +38,10 @@ from streamd.logmel import log_mel
 from streamd.manifest import Golden, Manifest
 from streamd.model import Model
 from training.design import yamnet
+from training.design.aged_windows import ringing_out
 from training.design.export import traced
-from training.design.pretrained import Embedding, export_head, fit_head
+from training.design.head import fit_head
+from training.design.pretrained import Embedding, export_head
 from training.design.pretrained import examples as examples_of
 from training.design.yamnet_layers import LOG_MEL, YamnetLayers, window_facts
 from training.expect.default_model import LOG_MEL as YAMNET_LOG_MEL
@@ -156,7 +158,8 @@ def pretrained(task: Task, seed: int) -> NDArray[np.float32]:
     draft = manifest(task.labels)
     layers = YamnetLayers().eval()
     graph = traced(layers, draft, ("embedding",))
-    given = examples_of(Embedding(graph, draft), sounds_of(task.clips, LOG_MEL.sample_rate), task.labels, seed)
+    sounds = ringing_out(sounds_of(task.clips, LOG_MEL.sample_rate), LOG_MEL.sample_rate)
+    given = examples_of(Embedding(graph, draft), sounds, task.labels, seed)
     scores = np.zeros((len(task.clips), len(task.labels)), np.float32)
     for number in range(N_FOLDS):
         test = np.nonzero(task.fold == number)[0]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
+import soundfile
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -17,8 +20,10 @@ from streamd.logmel import log_mel
 from streamd.manifest import Golden, Manifest
 from streamd.model import Model
 from training.design import yamnet, yamnet_layers
-from training.design.aged_windows import Drawn, windows
-from training.design.pretrained import Embedding, Examples, examples, export_head, fit_head
+from training.design.aged_windows import Drawn, ringing_out, windows
+from training.design.head import Examples, fit_head
+from training.design.pretrained import Embedding, examples, export_head, train_on_yamnet
+from training.expect.play import LabelledStream, play
 from training.prepare.clips import Clip
 from training.prepare.simulation.material import Sound
 
@@ -139,3 +144,39 @@ def test_the_layers_hear_the_very_bands_of_yamnet() -> None:
     assert embedding.shape == (1, sum(layers.parts))
     # The last 1024 numbers are YAMNet's own embedding.
     torch.testing.assert_close(embedding[:, -1024:], last, atol=1e-4, rtol=1e-4)
+
+
+def test_a_head_on_yamnets_layers_hears_new_clips_through_the_detector(tmp_path: Path) -> None:
+    rate = yamnet_layers.LOG_MEL.sample_rate
+    rng = np.random.default_rng(0)
+
+    def hit(label: str, kit: int) -> Sound:
+        time = np.arange(rate // 2) / rate
+        tone = np.sin(2 * np.pi * (150 + 10 * kit) * time) if label == "thud" else rng.standard_normal(len(time))
+        audio = (0.3 * tone * np.exp(-time / 0.1)).astype(np.float32)
+        return Sound(Clip(Path(f"{kit}-{label}.wav"), label, 0.0, 0.5, f"kit{kit}", None), audio)
+
+    sounds = [hit(label, kit) for label in ("thud", "hiss") for kit in range(3)]
+    draft = msgspec.structs.replace(_manifest(("thud", "hiss")), **yamnet_layers.window_facts())
+    path = tmp_path / "hits.onnx"
+    train_on_yamnet(sounds, draft, path)
+    silence = np.zeros(rate, np.float32)
+    streams = [
+        LabelledStream(label, np.concatenate([silence, hit(label, 5).audio, silence]), ()) for label in ("thud", "hiss")
+    ]
+    thud, hiss = (played.posteriors.max(axis=0) for played in play(Model(path, "cpu"), streams))
+    assert thud[0] > max(0.5, thud[1])
+    assert hiss[1] > max(0.5, hiss[0])
+
+
+def test_sounds_ring_out_up_to_the_next_one_and_keep_their_attack(tmp_path: Path) -> None:
+    rate = 16_000
+    time = np.arange(rate) / rate
+    hit = (0.5 * np.sin(2 * np.pi * 400 * time) * np.exp(-time / 0.1)).astype(np.float32)
+    path = tmp_path / "two-hits.wav"
+    soundfile.write(path, np.concatenate([np.zeros(rate // 2, np.float32), hit, hit]), rate)
+    clip = Clip(path, "low", 0.5, 0.7, "kit", None)
+    sounds = [Sound(clip, hit[:3200]), Sound(replace(clip, onset_seconds=1.5, offset_seconds=1.7), hit[:3200])]
+    first, second = ringing_out(sounds, rate)
+    assert (first.clip.offset_seconds, second.clip.offset_seconds) == (1.5, 2.5)
+    np.testing.assert_allclose(first.audio[80:], hit, atol=1e-3)

@@ -7,16 +7,19 @@ is "none". So the highest posterior over a stream is that of a window that knows
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from training.prepare.simulation import self_noise, speed
 from training.prepare.simulation.audio import Audio, to_gain
 from training.prepare.simulation.chance import Range, generator
 from training.prepare.simulation.material import Sound
+from training.prepare.simulation.sounds import FADE_SECONDS, sounds_of
 
 HEARD_SECONDS = 0.35
 """A sound of that age is asked for its label: a kick and a tom begin alike."""
@@ -54,6 +57,23 @@ class Windows:
     """(n_windows,) number of the sound in it."""
     asked: NDArray[np.bool_]
     """(n_windows,) True: its label is the answer; False: none."""
+
+
+def ringing_out(sounds: Sequence[Sound], sample_rate: int) -> list[Sound]:
+    """Return sounds with what comes before and after them: from a little before the onset to the next sound of the clip
+    or its end.
+
+    A stream is not silent after an offset: it holds the tail that trim takes off, and a network that looks at a
+    logarithm hears it. And what fades in at a cut must not be the attack.
+    """
+    whole = []
+    for sound in sounds:
+        onset = sound.clip.onset_seconds or 0.0
+        later = [other.clip.onset_seconds or 0.0 for other in sounds if other.clip.path == sound.clip.path]
+        end = min((one for one in later if one > onset), default=math.inf)
+        end = min(end, float(soundfile.info(sound.clip.path).duration))
+        whole.append(replace(sound.clip, onset_seconds=max(0.0, onset - FADE_SECONDS), offset_seconds=end))
+    return sounds_of(whole, sample_rate)
 
 
 def windows(
