@@ -24,7 +24,7 @@ SPEC = LogMelSpec()
 
 @pytest.mark.parametrize(
     ("event_seconds", "name", "n_blocks"),
-    [(0.05, "vgg", 3), (0.3, "vgg", 3), (0.6, "vgg", 4), (2.4, "vgg", 6), (3.0, "crnn", 4)],
+    [(0.05, "tc-resnet", 2), (0.7, "tc-resnet", 2), (1.5, "tc-resnet", 3), (3.0, "tc-resnet", 4), (5.0, "crnn", 4)],
 )
 def test_the_network_is_as_deep_as_events_are_long_and_recurrent_beyond(event_seconds, name, n_blocks):
     chosen = choose_network([event_seconds] * 20, SPEC, 2)
@@ -73,7 +73,15 @@ def test_the_command_tells_lengths_network_pooling_and_cost(tmp_path):
             (tmp_path / label).mkdir(exist_ok=True)
             soundfile.write(tmp_path / label / f"{i}.wav", audio, 16_000)
     told = "\n".join(design(tmp_path))
-    for words in ("knock ", "network: vgg", "parameters", "M MAC", "pooling frame-wise", "a hop of 80 ms", "scenes to"):
+    for words in (
+        "knock ",
+        "network: tc-resnet",
+        "parameters",
+        "M MAC",
+        "pooling frame-wise",
+        "a hop of 80 ms",
+        "scenes to",
+    ):
         assert words in told
     with pytest.raises(DataError):
         list(design(tmp_path / "knock" / "0.wav"))

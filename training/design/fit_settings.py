@@ -24,9 +24,9 @@ class FitSettings:
     for good."""
     n_steps: int | None = None
     """Steps, in place of minutes."""
-    batch: int = 16
-    """Scenes in a step, negatives included."""
-    learning_rate: float = 3e-3
+    batch: int = 8
+    """Scenes in a step, negatives included: of few minutes, many small steps make more than few large ones."""
+    learning_rate: float = 5e-3
     """At its highest; AdamW's usual 1e-3 is for longer runs than ten minutes."""
     n_rising: int = 30
     """Steps in which the learning rate rises, but a fifth of all at most: AdamW's averages mean nothing before."""
