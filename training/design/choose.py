@@ -61,8 +61,8 @@ def choose_network(
 ) -> Chosen:
     """Return the network for events of these lengths.
 
-    The small residual one, as deep as the 90th percentile of them is long: a second of audio costs it a tenth of what
-    it costs the baseline, so that the same minutes teach it more (the vgg is for who has hours). Where events are longer
+    The small residual one, as deep as the 90th percentile of them is long: a second of audio costs it a tenth of what it
+    costs the baseline, so that the same minutes teach it more (the vgg is for who has hours). Where events are longer
     than its deepest field, the recurrent one, which remembers for as long as it likes.
 
     Args:
