@@ -17,8 +17,8 @@ made and compared stands in `examples/speech/README.md`.
 
 - one label, {label}; {network}
 - hears {sample_rate} Hz mono and answers every {hop:.0f} ms, from {warm_up:.1f} s after a start on
-- an event begins at a score of {onset_threshold:g} and is over after {silence:g} s below {offset_threshold:g}; the score
-  is smoothed over {smoothing:.2f} s
+- an event begins at a score of {onset_threshold:g} and is over after {silence:g} s below {offset_threshold:g}; the
+  score is smoothed over {smoothing:.2f} s
 - decisions come {onset_delay:.2f} s after an onset and {offset_delay:.2f} s after an offset (medians on placed speech),
   which is taken off in every event
 - licence of the weights: {licence}; {licence_why}

@@ -104,10 +104,19 @@ PARTS = (
     _music("supertux-data", "GPL-2+", "train", "**/music/**/*.ogg"),
     _music("hedgewars-data", "GPL-2", "train", "**/Data/Music/*.ogg"),
     _music("colobot-common-sounds", "GPL-3+", "train", "**/music/*.ogg"),
+    # Orchestras and ambient music: with the three above alone, mostly synthetic, the network took strings and winds
+    # for voices.
+    _music("widelands-data", "GPL-2+ and CC-BY-SA-3.0", "train", "**/data/music/**/*.ogg"),
+    _music("unknown-horizons", "CC-BY-SA-3.0", "train", "**/audio/music/*.ogg"),
+    _music("asc-music", "GPL-2+", "train", "**/music/*.mp3"),
+    _music("hyperrogue-music", "CC-BY-SA-3.0", "train", "**/music/*.ogg"),
+    _music("flare-game", "CC-BY-SA-3.0", "train", "**/music/*.ogg"),
+    _music("singularity-music", "CC-BY-SA-3.0", "train", "**/music/*.ogg"),
     _music("warmux-data", "GPL-2+", "tune", "**/music/**/*.ogg"),
     _music("lincity-ng-data", "GPL-2 or CC-BY-SA-2.0", "tune", "**/music/**/*.ogg"),
     _music("wesnoth-1.16-music", "GPL-2+", "test", "**/music/*.ogg"),
     _music("asterisk-moh-opsound-wav", "CC-BY-SA-3.0", "test", "**/moh/*.wav"),
+    _music("naev-data", "GPL-2+, GPL-3, CC-BY-3.0 and CC-BY-SA-3.0", "test2", "**/snd/music/*.ogg"),
 )
 SINGS = {"Singer"}
 
@@ -195,12 +204,15 @@ def _converted(task: tuple[Path, Path]) -> _Converted:
     heard, _ = soundfile.read(target, dtype="int16")
     digest = hashlib.sha256(heard.tobytes()).hexdigest()
     is_music = target.parts[len(DATA.parts)] == "music"
-    voice = _voice(heard) if is_music and len(heard) else 0.0
+    voice = _voice(heard, target.with_suffix(".voice")) if is_music and len(heard) else 0.0
     active = [] if is_music else stretches(heard)
     return _Converted(digest, len(heard) / SAMPLE_RATE, active, voice)
 
 
-def _voice(samples: NDArray[np.int16]) -> float:
+def _voice(samples: NDArray[np.int16], known: Path) -> float:
+    """Return in what part of a track's windows YAMNet hears a voice; kept in a file, as it takes a while."""
+    if known.exists():
+        return float(known.read_text())
     model = Model(model_file("yamnet"), "cpu", verify=False)
     facts = model.manifest
     columns = [facts.labels.index(label) for label in VOICES]
@@ -209,7 +221,8 @@ def _voice(samples: NDArray[np.int16]) -> float:
     for begin in range(0, len(samples) - facts.span_samples, 3 * facts.hop_samples):
         _, posteriors = model.answer(samples[begin : begin + facts.span_samples])
         found.append(posteriors[0, columns].max() >= VOICE_POSTERIOR)
-    return float(np.mean(found)) if found else 0.0
+    known.write_text(f"{float(np.mean(found)) if found else 0.0:.4f}\n")
+    return float(known.read_text())
 
 
 def _recordings(root: Path, package: Package) -> Iterator[Path]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,13 @@ LABEL = "Speech"
 SECONDS = 16.0
 N_HALLS = 80
 NARROW_RATE = 8_000
-"""Half of the speech and all of the music is there a second time as a telephone or an old recording leaves it."""
+"""Half of the speech and half of the music is there a second time as a telephone or an old recording leaves it."""
 
 SCENES_SEED = 1
 
-DENSE, SPARSE = Range(0.2, 0.8), Range(0.4, 4.0)
-"""Pauses of somebody who talks, and of somebody who says a word now and then. Shorter ones are no pauses here."""
+DENSE, SPARSE = Range(0.2, 1.0), Range(0.5, 8.0)
+"""Pauses of somebody who talks, and of somebody who says a word now and then. Shorter ones are no pauses here; with no
+long ones a network learns to expect speech after a while of silence, whatever it hears."""
 
 PLAIN = Recipe(
     seconds=SECONDS,
@@ -87,7 +89,7 @@ def training_material(data: Path) -> Material:
         SAMPLE_RATE,
         sounds=sounds + [Sound(sound.clip, narrow(sound.audio)) for sound in sounds[::2]],
         rooms=compute_rooms(draw_bank(0, N_HALLS, ShoeboxRange()), SAMPLE_RATE, "hybrid", data / "rooms"),
-        backgrounds=tracks + [narrow(track) for track in tracks],
+        backgrounds=tracks + [narrow(track) for track in tracks[::2]],
     )
 
 
@@ -141,7 +143,10 @@ _NOWHERE = Clip(Path(), LABEL, None, None, None, None)
 def bank(data: Path, name: str, n_scenes: int, material: Callable[[], Material], n_workers: int = 2) -> Bank:
     """Return a bank, made now if it isn't there: `scenes`, or `music` with no speech in it."""
     folder = data / "bank"
-    audio, spans = folder / f"{name}-{n_scenes}.npy", folder / f"{name}-{n_scenes}.json"
+    # Other data or recipes make another bank.
+    made_of = clips_of(data, "train"), [_recipe(name, i) for i in range(2 * len(VARIANTS))]
+    stem = f"{name}-{n_scenes}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:8]}"
+    audio, spans = folder / f"{stem}.npy", folder / f"{stem}.json"
     if not spans.exists():
         folder.mkdir(exist_ok=True)
         made = material()
@@ -172,8 +177,3 @@ def _recipe(name: str, i: int) -> Recipe:
     if name == "scenes" or recipe.mix is None:
         return recipe
     return replace(recipe, mix=replace(recipe.mix, clean=0.0), ambience=AmbienceRange(kinds=("recorded",)))
-
-
-def facts() -> dict[str, object]:
-    """Return what chance is drawn from, for the model's manifest."""
-    return {"scenes": asdict(PLAIN)}
