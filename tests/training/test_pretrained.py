@@ -146,6 +146,7 @@ def test_the_layers_hear_the_very_bands_of_yamnet() -> None:
     torch.testing.assert_close(embedding[:, -1024:], last, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.timeout(400)  # an export takes ten seconds, and minutes beside other work
 def test_a_head_on_yamnets_layers_hears_new_clips_through_the_detector(tmp_path: Path) -> None:
     rate = yamnet_layers.LOG_MEL.sample_rate
     rng = np.random.default_rng(0)
