@@ -11,7 +11,6 @@ import msgspec
 
 from training.design.choose import Chosen
 from training.design.cost import macs_per_second
-from training.design.stream import HOP_FRAMES
 from training.expect import report
 from training.lesson import Lesson, School
 from training.prepare.audit import BACKGROUND
@@ -82,7 +81,7 @@ def design_chapter(school: School, lesson: Lesson, chosen: Chosen) -> report.Des
         network=chosen.name,
         why=chosen.why,
         n_parameters=sum(parameter.numel() for parameter in fitted.network.parameters()),
-        macs_per_second=macs_per_second(fitted.network, school.spec, HOP_FRAMES),
+        macs_per_second=macs_per_second(fitted.network, school.spec, lesson.manifest.hop_frames),
         receptive_field_seconds=chosen.depth.receptive_field_seconds,
         event_seconds=chosen.depth.event_seconds,
         pooling=str(school.settings.pooling),

@@ -29,7 +29,9 @@ def keep(out: Path, chosen: Chosen, lesson: Lesson, manifest: Manifest) -> None:
         "manifest": encode(manifest),
         "heard": torch.from_numpy(lesson.heard),
     }
-    torch.save(kept, out / f"{lesson.file.stem}-run" / FILE)
+    folder = out / f"{lesson.file.stem}-run"
+    folder.mkdir(exist_ok=True)
+    torch.save(kept, folder / FILE)
 
 
 def export_again(out: Path, file: Path) -> Iterator[str]:

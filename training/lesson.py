@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +22,16 @@ from streamd.decision import DecisionSpec
 from streamd.logmel import LogMelSpec
 from streamd.manifest import Golden, Manifest
 from streamd.model import Model
-from training.design.fit import Fitted, Scorer, fit
+from training.design.choose import Network
+from training.design.fit import FittedNetwork, Scorer, fit
+from training.design.fit_pretrained import fit_pretrained
 from training.design.fit_settings import FitSettings
 from training.design.gates import export_proved
+from training.design.pretrained_network import PretrainedNetwork
 from training.design.progress import Progress
 from training.design.stream import HOP_FRAMES, stream_facts
-from training.design.streaming import StreamNetwork
 from training.design.targets import least_seconds
+from training.design.yamnet_layers import window_facts
 from training.expect.play import LabelledStream
 from training.expect.scorer import scorer
 from training.expect.streams import LEAD_SECONDS, negative_streams, real_streams, simulated_streams
@@ -62,7 +66,7 @@ class School:
     trim: Trim
     settings: FitSettings
     """How to fit; how long is said for each lesson."""
-    network: Callable[[], StreamNetwork]
+    network: Callable[[], Network]
     """Makes one with first weights, by torch's chance."""
     workers: Workers
     cache: Path
@@ -138,7 +142,7 @@ class HowLong:
 class Lesson:
     """A network that was fitted, and the model file that it became."""
 
-    fitted: Fitted
+    fitted: FittedNetwork[Network]
     drawn_from: Conditions
     file: Path
     manifest: Manifest
@@ -169,7 +173,7 @@ def learn(
         file: the .onnx to write; checkpoints go into a folder beside it, and a run that was cut off goes on from there
             if nothing has changed that it depends on.
         how_long: of the fit.
-        tuning: streams that choose among checkpoints; without any the last one is taken.
+        tuning: streams that choose among checkpoints; without any the last one is taken. A pretrained network has none.
         seed: of weights and scenes.
         recipe: of the simulator, where it is another than the school's.
 
@@ -188,19 +192,28 @@ def learn(
         return workers.negatives(drawn_from, seed, "nothing", begin, n)
 
     torch.manual_seed(seed)
-    fitted = fit(
-        school.network(),
-        school.spec,
-        school.labels,
-        scenes,
-        settings,
-        file.with_name(f"{file.stem}-run") / _key(school, clips, drawn_from.recipe, settings),
-        school.scorer_on(tuning) if tuning else None,
-        nothing if drawn_from.recipe.mix and drawn_from.recipe.level else None,
-        school.progress,
-    )
+    network = school.network()
+    quiet = nothing if drawn_from.recipe.mix and drawn_from.recipe.level else None
+    fitted: FittedNetwork[Network]
+    if isinstance(network, PretrainedNetwork):
+        facts = _facts(school, window_facts())
+        fitted = fit_pretrained(network, facts, scenes, settings, quiet, school.progress)
+    else:
+        fitted = fit(
+            network,
+            school.spec,
+            school.labels,
+            scenes,
+            settings,
+            file.with_name(f"{file.stem}-run") / _key(school, clips, drawn_from.recipe, settings),
+            school.scorer_on(tuning) if tuning else None,
+            quiet,
+            school.progress,
+        )
     heard = np.concatenate([_int16(scene) for scene in scenes(0, math.ceil(GATE_SECONDS / school.scene_seconds))])
-    manifest, gates = export_proved(fitted.network, _facts(school, fitted, heard), file, heard)
+    if not isinstance(fitted.network, PretrainedNetwork):
+        facts = _facts(school, stream_facts(fitted.network, school.spec, heard=heard))
+    manifest, gates = export_proved(fitted.network, facts, file, heard)
     return Lesson(fitted, drawn_from, file, manifest, gates, heard)
 
 
@@ -211,8 +224,11 @@ def _key(school: School, clips: Sequence[Clip], recipe: Recipe, settings: FitSet
     return hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
-def _facts(school: School, fitted: Fitted, heard: NDArray[np.int16]) -> Manifest:
-    """Return the manifest as far as it is known before anything was measured."""
+def _facts(school: School, of_network: dict[str, Any]) -> Manifest:
+    """Return the manifest as far as it is known before anything was measured.
+
+    of_network: what follows from a network.
+    """
     n_sources = f"{len(school.labels)} labels" if len(school.labels) > 1 else school.labels[0]
     return Manifest(
         name=school.name,
@@ -221,7 +237,7 @@ def _facts(school: School, fitted: Fitted, heard: NDArray[np.int16]) -> Manifest
         description=f"Hears {n_sources}.",
         labels=school.labels,
         default_labels=school.labels,
-        **stream_facts(fitted.network, school.spec, heard=heard),
+        **of_network,
         onset_delay=0,
         offset_delay=0,
         decision=DecisionSpec(),

@@ -34,7 +34,7 @@ from training.process.augmentation.spec_augment import SpecAugment
 from training.process.augmentation.trim_bands import TrimBands
 from training.recipe_shape import filled, struct_of
 
-NetworkName = Literal["vgg", "crnn", "tc-resnet"]
+NetworkName = Literal["vgg", "crnn", "tc-resnet", "pretrained"]
 NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
 MOST_BLOCKS = {"vgg": len(vgg.CHANNELS), "tc-resnet": MOST_RESIDUAL}
 """Of the networks whose depth is a choice."""
@@ -131,7 +131,7 @@ def parse(data: bytes, file: str) -> TrainingRecipe:
     recipe = TrainingRecipe(
         _labels(read.labels, document),
         filled(default.trim, read.trim, document, ("trim",)),
-        _log_mel(read.log_mel, document),
+        _log_mel(read, document),
         filled(default.simulation, read.simulation, document, ("simulation",)),
         _network(read.network, document),
         replace(fit or default.fit, **vars(augmentation)),
@@ -185,9 +185,14 @@ def _network(read: _NetworkSection, document: Document) -> NetworkRecipe:
     return recipe
 
 
-def _log_mel(read: _LogMelSection, document: Document) -> LogMelSpec | None:
-    given = {key: value for key, value in asdict(read).items() if value is not UNSET}
+def _log_mel(whole: Any, document: Document) -> LogMelSpec | None:
+    given = {key: value for key, value in asdict(whole.log_mel).items() if value is not UNSET}
     if not given:
+        return None
+    if whole.network.name == "pretrained":
+        document.mistake(
+            ("log_mel",), "a pretrained network brings its own log-mel; leave this out, or take another network"
+        )
         return None
     if "offset" in given and "floor" not in given:
         given["floor"] = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,10 +19,9 @@ from typing import Any
 import msgspec
 
 from streamd.events import slug
-from streamd.logmel import LogMelSpec
 from streamd.model import Model
 from training.chapters import design_chapter, prepare_chapter, process_chapter, sources_of
-from training.design.choose import Chosen, choose_network
+from training.design.choose import Chosen, choose_network, wanted
 from training.design.progress import Progress
 from training.expect import report
 from training.expect.budget import check_budget
@@ -135,7 +135,8 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
     known = yield from prepare(request.data, request.layout, recipe.labels, recipe.trim)
     splits = split(known.groups)
     yield f"\n{splits[0].reason}"
-    spec = recipe.log_mel or LogMelSpec()
+    want = wanted(fewest_clips(known), recipe.log_mel, recipe.network.name, recipe.network.blocks)
+    spec = want.spec
     processed = yield from process(known, spec, trim=recipe.trim)
     simulation, notes = reduced(recipe.simulation, known.audit)
     yield from notes
@@ -145,7 +146,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
     lengths = [len(sound.audio) / spec.sample_rate for sound in sounds]
 
     def network() -> Chosen:
-        return choose_network(lengths, spec, len(labels), recipe.network.name, recipe.network.blocks)
+        return choose_network(lengths, spec, len(labels), want.name, want.n_blocks, want.reason)
 
     chosen = network()
     yield from chosen.why
@@ -226,6 +227,11 @@ def _how_long(recipe: TrainingRecipe, clock: Clock, n_lessons: int) -> HowLong:
 def known_labels(known: Known) -> tuple[str, ...]:
     """Return the labels of a data set, sorted."""
     return tuple(sorted({clip.label for group in known.groups for clip in group.clips if clip.label is not None}))
+
+
+def fewest_clips(known: Known) -> int:
+    """Return how many clips the label has that has fewest."""
+    return min(Counter(clip.label for group in known.groups for clip in group.clips if clip.label).values(), default=0)
 
 
 def _one_lesson(school: School, parts: Split, file: Path, how_long: HowLong) -> tuple[Lesson, Judged]:

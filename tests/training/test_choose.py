@@ -12,10 +12,11 @@ torch = pytest.importorskip("torch")
 
 from streamd.errors import DataError  # noqa: E402
 from streamd.logmel import LogMelSpec  # noqa: E402
-from training.design.choose import choose_network, cost_of, pooling_of  # noqa: E402
+from training.design.choose import FEW_CLIPS, choose_network, cost_of, pooling_of, wanted  # noqa: E402
 from training.design.command import design  # noqa: E402
 from training.design.pooling import Pooling  # noqa: E402
 from training.design.receptive_field import seconds_seen  # noqa: E402
+from training.design.yamnet_layers import LOG_MEL  # noqa: E402
 from training.prepare.clips import Clip  # noqa: E402
 from training.prepare.simulation.material import Sound  # noqa: E402
 
@@ -42,6 +43,18 @@ def test_what_is_asked_for_is_taken_and_a_misfit_warned_of():
     assert choose_network([0.5] * 4, SPEC, 1, "tc-resnet").network.time_stride == 4
     with pytest.raises(ValueError, match="expected one of vgg"):
         choose_network([1.0], SPEC, 1, "transformer")
+
+
+def test_few_clips_ask_for_a_pretrained_network_with_its_own_log_mel_unless_something_else_is_asked_for():
+    few = wanted(60, None)
+    assert (few.name, few.spec) == ("pretrained", LOG_MEL)
+    assert "60 clips" in few.reason
+    chosen = choose_network([0.3], few.spec, 1, few.name, few.n_blocks, few.reason)
+    assert (chosen.name, chosen.why[-1]) == ("pretrained", few.reason)
+    assert wanted(FEW_CLIPS, None).name is None
+    assert wanted(60, SPEC).name is None
+    assert (wanted(60, None, "vgg").name, wanted(60, None, "vgg").spec) == ("vgg", SPEC)
+    assert wanted(9999, None, "pretrained").spec == LOG_MEL
 
 
 def test_the_share_of_time_that_a_label_is_on_is_told_and_strong_labels_are_not_pooled():
@@ -72,7 +85,7 @@ def test_the_command_tells_lengths_network_pooling_and_cost(tmp_path):
             audio[4000 : 4000 + int(16_000 * seconds)] = 0.3 * random.standard_normal(int(16_000 * seconds))
             (tmp_path / label).mkdir(exist_ok=True)
             soundfile.write(tmp_path / label / f"{i}.wav", audio, 16_000)
-    told = "\n".join(design(tmp_path))
+    told = "\n".join(design(tmp_path, network="tc-resnet"))
     for words in (
         "knock ",
         "network: tc-resnet",

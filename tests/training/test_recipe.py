@@ -103,12 +103,16 @@ def test_each_stage_can_be_left_out_and_taken_in(stage):
         ),
         (
             "network: {name: vg}",
-            "r.yaml:1: network.name: found 'vg'; expected crnn or tc-resnet or vgg",
+            "r.yaml:1: network.name: found 'vg'; expected crnn or pretrained or tc-resnet or vgg",
         ),
         ("network: {name: vgg, blocks: 7}", "r.yaml:1: network.blocks: found 7; expected a whole number from 1 to 6"),
         (
             "network: {name: crnn, blocks: 2}",
             "r.yaml:1: network.blocks: found 2 for a crnn; expected none: only vgg and tc-resnet have a depth to",
+        ),
+        (
+            "network: {name: pretrained}\nlog_mel: {n_mels: 32}",
+            "r.yaml:2: log_mel: a pretrained network brings its own log-mel; leave this out, or take another network",
         ),
         ("fit: {minutes: 1, n_steps: 2}", "r.yaml:1: fit.n_steps: minutes are given, too; one of the two has to go"),
         ("fit: {n_steps: 5, batch: 0}", "r.yaml:1: fit: batch 0; expected a positive number"),

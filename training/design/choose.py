@@ -9,20 +9,28 @@ from dataclasses import dataclass, replace
 import torch
 
 from streamd.logmel import LogMelSpec
-from training.design import crnn, tc_resnet, vgg
-from training.design.cost import macs_per_second
+from training.design import crnn, tc_resnet, vgg, yamnet_layers
+from training.design.cost import inputs_of_a_run, macs_per_second
 from training.design.crnn import Crnn
 from training.design.pooling import Choice, choose_pooling, shares_on
+from training.design.pretrained_network import PretrainedNetwork
 from training.design.receptive_field import Depth, choose_depth, seconds_seen
 from training.design.stream import HOP_FRAMES, Hop
 from training.design.streaming import StreamNetwork
 from training.design.tc_resnet import TcResNet
 from training.design.vgg import Vgg
+from training.design.yamnet_layers import LOG_MEL
 from training.prepare.simulation.material import Material, Sound
 from training.prepare.simulation.recipe import DRY, Recipe
 from training.prepare.simulation.scene import make
 
-NAMES = ("vgg", "crnn", "tc-resnet")
+NAMES = ("vgg", "crnn", "tc-resnet", "pretrained")
+
+Network = StreamNetwork | PretrainedNetwork
+
+FEW_CLIPS = 200
+"""Of a label: under it a pretrained network is taken."""
+FEW_REASON = "a pretrained network knows two million other sounds already"
 
 LEAST_BLOCKS = 3
 """Of a vgg: 0.31 s at a hop of 10 ms. A click is shorter, but two blocks have 32 channels at most, and a network that
@@ -45,7 +53,7 @@ class Chosen:
     """A network with its first weights, and why this one."""
 
     name: str
-    network: StreamNetwork
+    network: Network
     why: list[str]
     """Sentences."""
     depth: Depth
@@ -58,12 +66,14 @@ def choose_network(
     n_labels: int,
     name: str | None = None,
     n_blocks: int | None = None,
+    reason: str | None = None,
 ) -> Chosen:
     """Return the network for events of these lengths.
 
-    The small residual one, as deep as the 90th percentile of them is long: a second of audio costs it a tenth of what it
-    costs the baseline, so that the same minutes teach it more (the vgg is for who has hours). Where events are longer
-    than its deepest field, the recurrent one, which remembers for as long as it likes.
+    The small residual one, as deep as the 90th percentile of them is long: a second of audio costs it a tenth of what
+    it costs the baseline, so that the same minutes teach it more (the vgg is for who has hours). Where events are
+    longer than its deepest field, the recurrent one, which remembers for as long as it likes. Where clips are few,
+    `wanted` names the pretrained one.
 
     Args:
         event_seconds: lengths of the sounds, from onset to offset.
@@ -71,6 +81,7 @@ def choose_network(
         n_labels: of its outputs.
         name: one of NAMES, in place of a choice.
         n_blocks: depth of a vgg or tc-resnet, in place of a choice.
+        reason: why this name; None: it was asked for.
 
     Raises:
         ValueError: a name or a depth that there is not, no events, or an event without length.
@@ -81,13 +92,18 @@ def choose_network(
     covers = by_depth.receptive_field_seconds >= by_depth.event_seconds
     taken = name or ("tc-resnet" if covers else "crnn")
     events = f"nine events in ten last at most {by_depth.event_seconds:.2f} s"
-    if taken == "crnn":
-        network: StreamNetwork = Crnn(spec.n_mels, n_labels)
+    if taken == "pretrained":
+        network: Network = PretrainedNetwork(n_labels)
+        # One look at a window, whatever the events are like: there is no depth to choose.
+        depth = choose_depth(event_seconds, lambda _: network.layers, spec, 1)
+        words = f"YAMNet's layers, frozen, with a head of its own, look at {depth.receptive_field_seconds:.2f} s"
+    elif taken == "crnn":
+        network = Crnn(spec.n_mels, n_labels)
         # What its convolutions see is no bound: it remembers, so there is no field to be too small.
         depth = replace(by_depth, n_blocks=len(crnn.CHANNELS), warning=None)
         depth = replace(depth, receptive_field_seconds=seconds_seen(network.layers, spec))
-        reason = "a recurrent network, which remembers what came before its field"
-        reason += "" if name else f": the deepest field of a tc-resnet is {by_depth.receptive_field_seconds:.2f} s"
+        words = "a recurrent network, which remembers what came before its field"
+        words += "" if name else f": the deepest field of a tc-resnet is {by_depth.receptive_field_seconds:.2f} s"
     else:
         layers_of, most = (vgg.layers, len(vgg.CHANNELS)) if taken == "vgg" else (tc_resnet.layers, MOST_RESIDUAL)
         fewest = choose_depth(event_seconds, layers_of, spec, most).n_blocks
@@ -99,11 +115,39 @@ def choose_network(
         asked = (
             "as asked for" if n_blocks else "the fewest that cover that" if fewest >= least else "the fewest there are"
         )
-        reason = f"{taken} of {blocks} blocks ({asked}) sees {depth.receptive_field_seconds:.2f} s"
-    why = [f"{events}; {reason}"]
+        words = f"{taken} of {blocks} blocks ({asked}) sees {depth.receptive_field_seconds:.2f} s"
+    why = [f"{events}; {words}"]
     if name:
-        why.append(f"{taken} was asked for")
+        why.append(reason or f"{taken} was asked for")
     return Chosen(taken, network, why, depth)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is known of a network before a sound was heard."""
+
+    name: str | None
+    """None: as the lengths of events ask for."""
+    n_blocks: int | None
+    spec: LogMelSpec
+    reason: str | None
+    """Why this name; None: it was asked for."""
+
+
+def wanted(n_clips: int, spec: LogMelSpec | None, name: str | None = None, n_blocks: int | None = None) -> Wanted:
+    """Return what is wanted, with the log-mel that it takes.
+
+    Args:
+        n_clips: of the label that has fewest.
+        spec: a log-mel that was asked for; None: whichever suits. Only networks that begin with first weights take any.
+        name: one of NAMES, in place of a choice.
+        n_blocks: depth, in place of a choice.
+    """
+    reason = None
+    if name is None and spec is None and n_blocks is None and n_clips < FEW_CLIPS:
+        name, reason = "pretrained", f"{n_clips} clips of a label are few (under {FEW_CLIPS}): {FEW_REASON}"
+    spec = LOG_MEL if name == "pretrained" else spec or LogMelSpec()
+    return Wanted(name, n_blocks, spec, reason)
 
 
 def pooling_of(
@@ -142,18 +186,24 @@ class Cost:
     """Numbers in the state of one source."""
 
 
-def cost_of(network: StreamNetwork, spec: LogMelSpec, hop_frames: int = HOP_FRAMES) -> Cost:
+def hop_frames_of(network: Network) -> int:
+    """Return how many frames lie between two decisions of a network."""
+    return yamnet_layers.HOP_FRAMES if isinstance(network, PretrainedNetwork) else HOP_FRAMES
+
+
+def cost_of(network: Network, spec: LogMelSpec) -> Cost:
     """Measure what a network costs, in a moment."""
     was_training, n_threads = network.training, torch.get_num_threads()
-    hop = Hop(network).eval()
+    hop = (network if isinstance(network, PretrainedNetwork) else Hop(network)).eval()
+    hop_frames = hop_frames_of(network)
     torch.set_num_threads(1)
     times = []
     try:
-        frames, state = torch.zeros(1, hop_frames, spec.n_mels), network.initial_state(1)
+        inputs = inputs_of_a_run(network, hop_frames)
         with torch.no_grad():
             for _ in range(N_TIMED_HOPS):
                 begin = time.perf_counter()
-                _, state = hop(frames, state)
+                hop(*inputs)
                 times.append(time.perf_counter() - begin)
     finally:
         torch.set_num_threads(n_threads)
@@ -163,5 +213,5 @@ def cost_of(network: StreamNetwork, spec: LogMelSpec, hop_frames: int = HOP_FRAM
         macs_per_second=macs_per_second(network, spec, hop_frames),
         hop_seconds=hop_frames * spec.hop_length / spec.sample_rate,
         seconds_per_hop=sorted(times)[len(times) // 2],
-        n_state=network.n_state,
+        n_state=0 if isinstance(network, PretrainedNetwork) else network.n_state,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from streamd.errors import DataError
 from streamd.logmel import LogMelSpec
-from training.design.choose import choose_network, cost_of, pooling_of
+from training.design.choose import choose_network, cost_of, pooling_of, wanted
 from training.design.receptive_field import PERCENTILE, seconds_seen
 from training.design.targets import least_seconds
 from training.design.vgg import CHANNELS, layers
@@ -39,14 +39,16 @@ def design(
         DataError: nothing can be trained on it, or all of it is silent.
         RecordingError: a recording can't be read.
     """
-    spec = spec or LogMelSpec()
     found = read_data(data, layout, labels)
+    n_clips = Counter(clip.label for clip in found.clips if clip.label is not None)
+    want = wanted(min(n_clips.values(), default=0), spec, network, n_blocks)
+    spec = want.spec
     sounds = sounds_of(found.clips, spec.sample_rate, trim)
     if not sounds:
         raise DataError(f"{data}: no clip has a sound in it; expected clips that are not silent")
     lengths = _lengths(sounds, spec.sample_rate)
     every = [seconds for of_label in lengths.values() for seconds in of_label]
-    chosen = choose_network(every, spec, len(lengths), network, n_blocks)
+    chosen = choose_network(every, spec, len(lengths), want.name, want.n_blocks, want.reason)
     yield f"{data}: {len(sounds)} sounds in {len(found.clips)} clips, read as {found.layout}"
     yield from _of_lengths(lengths)
     yield from _of_fields(spec, chosen.depth.event_seconds)

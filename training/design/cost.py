@@ -6,11 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from streamd.logmel import LogMelSpec
+from training.design.pretrained_network import PretrainedNetwork
+from training.design.receptive_field import n_frames_seen
 from training.design.streaming import StreamNetwork
 
 
-def macs_per_second(network: StreamNetwork, spec: LogMelSpec, hop_frames: int) -> float:
+def macs_per_second(network: StreamNetwork | PretrainedNetwork, spec: LogMelSpec, hop_frames: int) -> float:
     """Return the MACs for a second of audio heard in hops of that many frames; log-mel not counted.
+
+    A stream's run sees the hop alone, a window's all of its window again.
 
     Counted are convolutions, dense layers and recurrent units, where nearly all work is: a batch norm is folded into
     the convolution before it on export. Products with the zeros that pad the frequency axis count too, since they are
@@ -31,14 +35,23 @@ def macs_per_second(network: StreamNetwork, spec: LogMelSpec, hop_frames: int) -
             counted += output.numel() * module.weight[0].numel()
 
     kinds = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.GRU)
+    if isinstance(network, PretrainedNetwork):
+        counted += sum(weight.numel() for weight in network.weights)
     hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, kinds)]
     was_training = network.training
     try:
-        frames = network.standardise.mean.new_zeros(1, hop_frames, network.n_mels)
         with torch.no_grad():
-            network.eval()(frames, network.initial_state(1))
+            network.eval()(*inputs_of_a_run(network, hop_frames))
     finally:
         network.train(was_training)
         for hook in hooks:
             hook.remove()
     return counted / hop_frames * spec.sample_rate / spec.hop_length
+
+
+def inputs_of_a_run(network: StreamNetwork | PretrainedNetwork, hop_frames: int) -> tuple[Tensor, ...]:
+    """Return what a network is given at a hop: silence, and the state where there is one."""
+    if isinstance(network, PretrainedNetwork):
+        return (torch.zeros(1, n_frames_seen(network.layers), network.n_mels),)
+    frames = network.standardise.mean.new_zeros(1, hop_frames, network.n_mels)
+    return frames, network.initial_state(1)

@@ -14,9 +14,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from streamd.errors import DataError
@@ -30,7 +31,7 @@ from training.design.streaming import StreamNetwork
 from training.design.targets import grid
 from training.prepare.simulation.scene import Scene
 
-__all__ = ["FitSettings", "Fitted", "Scenes", "Score", "Scorer", "fit"]
+__all__ = ["FitSettings", "Fitted", "FittedNetwork", "Scenes", "Score", "Scorer", "fit"]
 
 Scenes = Callable[[int, int], Iterator[Scene]]
 """(begin, n) → scenes number begin to begin + n − 1 of a list without end; a number is always the same scene. Far more
@@ -83,11 +84,14 @@ Scorer = Callable[[StreamNetwork], Score]
 """Scores a network on the CPU in evaluation mode, its batch norms calibrated, on streams that training never hears."""
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A trained network, and how it came about."""
+AnyNetwork_co = TypeVar("AnyNetwork_co", bound=nn.Module, covariant=True)
 
-    network: StreamNetwork
+
+@dataclass(frozen=True)
+class FittedNetwork(Generic[AnyNetwork_co]):
+    """A trained network of some kind, and how it came about."""
+
+    network: AnyNetwork_co
     """On the CPU, in evaluation mode, its batch norms calibrated."""
     n_steps: int
     """Done."""
@@ -101,6 +105,9 @@ class Fitted:
     """(step, score), in order."""
     chosen_step: int
     """After which the weights were taken."""
+
+
+Fitted = FittedNetwork[StreamNetwork]
 
 
 def fit(

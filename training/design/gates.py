@@ -5,6 +5,7 @@ Each gate tells what it measured, so that a report can say more than that all we
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from streamd.errors import ModelError
 from streamd.logmel import log_mel
 from streamd.manifest import Manifest
 from streamd.model import Model
-from training.design.export import PARITY
+from training.design.export import PARITY, export
+from training.design.pretrained_network import PretrainedNetwork
 from training.design.stream import Hop, export_stream, posteriors_of_hops
 from training.design.streaming import StreamNetwork
 
@@ -28,6 +30,8 @@ PARITY_SECONDS = 20.0
 
 LEAST_MOVE = 0.2
 """By how much some posterior of the golden answer moves: an answer that never changes proves little at a load."""
+
+WINDOWS_AT_ONCE = 32
 
 MINUTE_SECONDS = 60.0
 N_MINUTES = 10
@@ -39,13 +43,13 @@ Floats = NDArray[np.float32]
 
 
 def export_proved(
-    network: StreamNetwork, manifest: Manifest, path: Path, heard: NDArray[np.int16]
+    network: StreamNetwork | PretrainedNetwork, manifest: Manifest, path: Path, heard: NDArray[np.int16]
 ) -> tuple[Manifest, dict[str, str]]:
-    """Write a network as a model file of kind stream, through all gates.
+    """Write a network as a model file, through all gates of its kind.
 
     Args:
         network: on the CPU, in evaluation mode.
-        manifest: made with `stream_facts`.
+        manifest: made with `stream_facts`, or `window_facts`.
         path: the .onnx to write. An older one stays as it is until the new one is proved.
         heard: a recording (n_samples,) at the manifest's rate with the sounds in it; a minute of it is used.
 
@@ -58,9 +62,13 @@ def export_proved(
     """
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         draft = Path(folder) / path.name
-        written = export_stream(network, manifest, draft, least_move=LEAST_MOVE)
-        told = {"golden answer": _golden(written)}
-        told |= prove(network, Model(draft, "cpu"), heard)
+        if isinstance(network, PretrainedNetwork):
+            written = export(network, manifest, draft, least_move=LEAST_MOVE)
+            measured = prove_window(network, Model(draft, "cpu"), heard)
+        else:
+            written = export_stream(network, manifest, draft, least_move=LEAST_MOVE)
+            measured = prove(network, Model(draft, "cpu"), heard)
+        told = {"golden answer": _golden(written), **measured}
         draft.replace(path)
     return written, told
 
@@ -76,6 +84,36 @@ def prove(network: StreamNetwork, model: Model, heard: NDArray[np.int16]) -> dic
         "ten minutes": _lasts(model, hops),
         "events": _decides(network, model, hops),
     }
+
+
+def prove_window(network: PretrainedNetwork, model: Model, heard: NDArray[np.int16]) -> dict[str, str]:
+    """Return what each gate measured on the file of a window; it has no state, so there is nothing that could drift.
+
+    Arguments and errors as of `export_proved`.
+    """
+    facts = model.manifest
+    if facts.kind != "window" or facts.log_mel is None:
+        raise ValueError(f"a {facts.kind} of {facts.input}; these gates are for windows of log-mel frames")
+    frames = log_mel(heard[: round(MINUTE_SECONDS * facts.sample_rate)], facts.log_mel)
+    begins = range(0, len(frames) - facts.n_frames + 1, facts.hop_frames)
+    if len(begins) < max(BATCHES):
+        raise ValueError(f"a recording of {len(heard) / facts.sample_rate:.2f} s; expected seconds with the sounds")
+    windows = np.stack([frames[begin : begin + facts.n_frames] for begin in begins])
+    with torch.inference_mode():
+        torchs = np.concatenate([network(part).numpy() for part in torch.from_numpy(windows).split(WINDOWS_AT_ONCE)])
+    n_compared = math.ceil(PARITY_SECONDS / facts.hop_seconds)
+    alone = _of_windows(model, windows, 1)
+    together = _of_windows(model, windows[:n_compared], max(BATCHES))
+    worst = max(float(np.abs(alone - torchs).max()), float(np.abs(together - torchs[:n_compared]).max()))
+    return {
+        "torch = onnxruntime": _within("onnxruntime", "torch", worst),
+        "events": _same_events(torchs, alone, facts),
+    }
+
+
+def _of_windows(model: Model, windows: Floats, batch: int) -> Floats:
+    """Return the posteriors (n_windows, n_labels) of a window's model file, so many windows at once."""
+    return np.concatenate([model.run(windows[at : at + batch])[0] for at in range(0, len(windows), batch)])
 
 
 def _golden(manifest: Manifest) -> str:
@@ -148,11 +186,14 @@ def _lasts(model: Model, hops: Floats) -> str:
 
 
 def _decides(network: StreamNetwork, model: Model, hops: Floats) -> str:
-    """Let the daemon's decision hear both: with the model's own thresholds, and with ones that are surely crossed."""
     facts = model.manifest
     torchs = _expected(network, hops[:, None])[facts.n_warmup_hops :, 0]
     runtimes, _ = _played(model, hops[:, None])
-    runtimes = runtimes[facts.n_warmup_hops :, 0]
+    return _same_events(torchs, runtimes[facts.n_warmup_hops :, 0], facts)
+
+
+def _same_events(torchs: Floats, runtimes: Floats, facts: Manifest) -> str:
+    """Let the daemon's decision hear both: with the model's own thresholds, and with ones that are surely crossed."""
     own = [facts.decision_of(label) for label in facts.labels]
     crossed = [_crossed(spec, column) for spec, column in zip(own, torchs.T, strict=True)]
     counts = []

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from streamd.logmel import LogMelSpec
+from training.design.pretrained_network import PretrainedNetwork
 from training.design.receptive_field import n_cold_outputs, n_frames_seen
 from training.design.streaming import StreamNetwork
 from training.prepare.simulation.scene import Placed
@@ -96,7 +97,7 @@ def grid(network: StreamNetwork, spec: LogMelSpec, labels: Sequence[str], delay_
     )
 
 
-def least_seconds(network: StreamNetwork, spec: LogMelSpec) -> float:
+def least_seconds(network: StreamNetwork | PretrainedNetwork, spec: LogMelSpec) -> float:
     """Return how long scenes for a network must be: LEAST_FIELDS receptive fields."""
     n_frames = LEAST_FIELDS * n_frames_seen(network.layers)
     return ((n_frames - 1) * spec.hop_length + spec.win_length) / spec.sample_rate
