@@ -41,9 +41,9 @@ NOISE_SHARE = 0.7
 class Drawn:
     """How many windows are drawn of each sound."""
 
-    heard: int = 14
-    unheard: int = 3
-    faded: int = 3
+    heard: int = 24
+    unheard: int = 5
+    faded: int = 5
     """Of sounds that outlast the window."""
 
 
