@@ -46,6 +46,9 @@ from training.prepare.trim import Trim
 SCENE_SECONDS = 5.0
 """Of a scene at least: short ones make many steps out of the same audio, and a step is what a network learns by."""
 
+LEAST_EVENTS = 2.5
+"""Times as long as nine in ten of the sounds is a scene, so that onset, offset and silence are in it."""
+
 GATE_SECONDS = 60.0
 """Of scenes that the finished file is proved on."""
 
@@ -72,14 +75,16 @@ class School:
     cache: Path
     """A folder for computed rooms."""
     alarms_per_hour: float
+    event_seconds: float
+    """90th percentile of the lengths of the sounds."""
     stream_seconds: float
     """Of simulated scenes, and as much of background, that checkpoints and thresholds are chosen on."""
     progress: Progress | None = None
 
     @cached_property
     def scene_seconds(self) -> float:
-        """Length of a scene: what the network needs, or SCENE_SECONDS."""
-        return max(SCENE_SECONDS, least_seconds(self.network(), self.spec))
+        """Length of a scene: what the network needs, or the sounds with silence around them, or SCENE_SECONDS."""
+        return max(SCENE_SECONDS, least_seconds(self.network(), self.spec), LEAST_EVENTS * self.event_seconds)
 
     @property
     def lead_seconds(self) -> float:
@@ -110,7 +115,7 @@ class School:
             rate,
             self.cache,
             seed=ROOMS_SEED,
-            recipe=self.recipe,
+            recipe=replace(self.recipe, seconds=max(self.recipe.seconds, self.scene_seconds)),
         )
 
     def tuning_streams(self, clips: Sequence[Clip]) -> list[LabelledStream]:
@@ -196,7 +201,7 @@ def learn(
     quiet = nothing if drawn_from.recipe.mix and drawn_from.recipe.level else None
     fitted: FittedNetwork[Network]
     if isinstance(network, PretrainedNetwork):
-        facts = _facts(school, window_facts())
+        facts = _facts(school, window_facts(school.spec))
         fitted = fit_pretrained(network, facts, scenes, settings, quiet, school.progress)
     else:
         fitted = fit(
@@ -205,7 +210,7 @@ def learn(
             school.labels,
             scenes,
             settings,
-            file.with_name(f"{file.stem}-run") / _key(school, clips, drawn_from.recipe, settings),
+            file.with_name(f"{file.stem}-{_key(school, clips, drawn_from.recipe, settings, tuning)}"),
             school.scorer_on(tuning) if tuning else None,
             quiet,
             school.progress,
@@ -217,10 +222,14 @@ def learn(
     return Lesson(fitted, drawn_from, file, manifest, gates, heard)
 
 
-def _key(school: School, clips: Sequence[Clip], recipe: Recipe, settings: FitSettings) -> str:
-    """Return what a run is known by: other clips, or another recipe, are another run."""
+def _key(
+    school: School, clips: Sequence[Clip], recipe: Recipe, settings: FitSettings, tuning: Sequence[LabelledStream]
+) -> str:
+    """Return what a run is known by: other clips, or another recipe, network or budget, are another run."""
     stats = [(path.stat().st_size, path.stat().st_mtime_ns) for path in sorted({clip.path for clip in clips})]
-    words = repr((school.labels, school.spec, recipe, settings, clips, stats))
+    shapes = [tuple(weight.shape) for weight in school.network().parameters()]
+    chosen_by = [(one.name, len(one.samples)) for one in tuning], school.alarms_per_hour
+    words = repr((school.labels, school.spec, school.trim, recipe, settings, shapes, chosen_by, clips, stats))
     return hashlib.sha256(words.encode()).hexdigest()[:12]
 
 

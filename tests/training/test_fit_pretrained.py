@@ -16,13 +16,14 @@ from streamd.errors import DataError  # noqa: E402
 from streamd.logmel import log_mel  # noqa: E402
 from streamd.manifest import Golden, Manifest  # noqa: E402
 from streamd.model import Model  # noqa: E402
+from training.design import yamnet  # noqa: E402
 from training.design.choose import choose_network, cost_of  # noqa: E402
 from training.design.fit_pretrained import fit_pretrained  # noqa: E402
 from training.design.fit_settings import FitSettings  # noqa: E402
 from training.design.gates import export_proved  # noqa: E402
 from training.design.pretrained_network import PretrainedNetwork  # noqa: E402
 from training.design.scene_windows import LEFT_OUT, answers, windows_of  # noqa: E402
-from training.design.yamnet_layers import LOG_MEL, window_facts  # noqa: E402
+from training.design.yamnet_layers import LOG_MEL, N_BELOW, NARROW, YamnetLayers, window_facts  # noqa: E402
 from training.prepare.clips import Clip  # noqa: E402
 from training.prepare.simulation.scene import Placed, Scene  # noqa: E402
 
@@ -140,6 +141,16 @@ def test_the_file_passes_the_gates_of_a_window_and_answers_as_torch_does(tmp_pat
     assert set(told) == {"golden answer", "torch = onnxruntime", "events"}
     assert float(told["golden answer"].split()[4]) >= 0.2
     assert Model(tmp_path / "tones.onnx", "cpu").manifest == written
+
+
+def test_the_narrow_front_end_hears_the_very_bands_of_yamnet() -> None:
+    frames = log_mel(np.random.default_rng(0).normal(0, 3000, 16_000).astype(np.int16), NARROW)[:96]
+    layers = YamnetLayers(NARROW)
+    with torch.no_grad():
+        embedding = layers(torch.from_numpy(frames)[None])
+        _, last = yamnet.load()(torch.from_numpy(frames[:, N_BELOW:])[None])
+    assert embedding.shape == (1, sum(layers.parts))
+    torch.testing.assert_close(embedding[:, -1024:], last)
 
 
 def test_it_is_chosen_by_name_and_its_cost_is_told() -> None:

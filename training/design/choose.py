@@ -93,7 +93,7 @@ def choose_network(
     taken = name or ("tc-resnet" if covers else "crnn")
     events = f"nine events in ten last at most {by_depth.event_seconds:.2f} s"
     if taken == "pretrained":
-        network: Network = PretrainedNetwork(n_labels)
+        network: Network = PretrainedNetwork(n_labels, spec)
         # One look at a window, whatever the events are like: there is no depth to choose.
         depth = choose_depth(event_seconds, lambda _: network.layers, spec, 1)
         words = f"YAMNet's layers, frozen, with a head of its own, look at {depth.receptive_field_seconds:.2f} s"

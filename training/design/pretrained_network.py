@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from streamd.logmel import LogMelSpec
 from training.design import yamnet
 from training.design.head import EDGE, Head
 from training.design.receptive_field import Layer
@@ -20,13 +21,13 @@ from training.design.yamnet_layers import LOG_MEL, YamnetLayers
 class PretrainedNetwork(nn.Module):
     """Log-mel windows (batch, 96, n_mels) → posterior (batch, n_labels); before a head is taken on, all alike."""
 
-    def __init__(self, n_labels: int) -> None:
+    def __init__(self, n_labels: int, spec: LogMelSpec = LOG_MEL) -> None:
         super().__init__()
         self.n_labels = n_labels
-        self.n_mels = LOG_MEL.n_mels
+        self.n_mels = spec.n_mels
         self.layers = (Layer(yamnet.N_FRAMES),)
         """What it does to time, as far as a receptive field goes: one look at a window."""
-        self.embedding = YamnetLayers()
+        self.embedding = YamnetLayers(spec)
         self.weights = nn.ParameterList(_fixed(n_in, n_labels + 1) for n_in in self.embedding.parts)
         self.biases = nn.ParameterList(_fixed(n_labels + 1) for _ in self.embedding.parts)
         self.calibration = _fixed(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 from typing import Protocol
 
@@ -14,7 +15,7 @@ class Progress(Protocol):
     """Told of each step of a fit."""
 
     def stepped(self, step: int, n_steps: int | None, loss: float, audio_seconds: float) -> None:
-        """Hear of a step that is done; n_steps is None until it is known."""
+        """Hear of a step that is done; n_steps is None until it is known, loss is NaN where a step has none."""
 
     def checked(self, step: int, told: str) -> None:
         """Hear what the scorer said of the network after a step."""
@@ -34,10 +35,11 @@ class Terminal:
     """A bar on a terminal, with the loss and the audio heard; a line for each check. Use it in a with statement."""
 
     def __init__(self, console: Console | None = None) -> None:
-        told = "loss {task.fields[loss]:.4f}, {task.fields[minutes]:.0f} min of audio heard"
-        columns = TextColumn("fit"), BarColumn(), MofNCompleteColumn(), TextColumn(told), TimeRemainingColumn()
-        self._bar = Bar(*columns, console=console)
-        self._task = self._bar.add_task("fit", total=None, loss=float("nan"), minutes=0.0)
+        told = TextColumn("{task.fields[told]}")
+        self._bar = Bar(
+            TextColumn("fit"), BarColumn(), MofNCompleteColumn(), told, TimeRemainingColumn(), console=console
+        )
+        self._task = self._bar.add_task("fit", total=None, told="")
 
     def __enter__(self) -> Terminal:
         self._bar.start()
@@ -50,7 +52,9 @@ class Terminal:
 
     def stepped(self, step: int, n_steps: int | None, loss: float, audio_seconds: float) -> None:
         """Move the bar."""
-        self._bar.update(self._task, completed=step, total=n_steps, loss=loss, minutes=audio_seconds / 60)
+        told = f"{audio_seconds / 60:.0f} min of audio heard"
+        told = told if math.isnan(loss) else f"loss {loss:.4f}, {told}"
+        self._bar.update(self._task, completed=step, total=n_steps, told=told)
 
     def checked(self, step: int, told: str) -> None:
         """Print a line above the bar."""

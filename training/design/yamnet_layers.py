@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +55,18 @@ LOG_MEL = LogMelSpec(
 """YAMNet's log-mel at twice its rate: a window of as many seconds holds twice the samples, so magnitudes are twice as
 large; with twice the offset, the logarithms differ by ln 2."""
 
+NARROW = msgspec.structs.replace(
+    LOG_MEL,
+    sample_rate=16_000,
+    n_fft=512,
+    win_length=400,
+    hop_length=160,
+    n_mels=N_BELOW + yamnet.N_MELS,
+    fmax=7500.0,
+    offset=0.001,
+)
+"""The same without what lies above YAMNet's own bands: at half the rate, which most other models take, too."""
+
 HOP_FRAMES = 16
 """0.16 s: a sound is asked for its label from 0.35 s after its onset on, and a window sees it so four times."""
 
@@ -63,13 +76,13 @@ DEEP = (6, 8, 10, 12, 14)
 """Convolutions whose averages are taken: the second part."""
 
 
-def window_facts() -> dict[str, Any]:
-    """Return the fields of the manifest that follow from this embedding."""
+def window_facts(spec: LogMelSpec = LOG_MEL) -> dict[str, Any]:
+    """Return the fields of the manifest that follow from this embedding of LOG_MEL or NARROW."""
     return {
         "kind": "window",
         "input": "log_mel",
-        "sample_rate": LOG_MEL.sample_rate,
-        "log_mel": LOG_MEL,
+        "sample_rate": spec.sample_rate,
+        "log_mel": spec,
         "n_frames": yamnet.N_FRAMES,
         "hop_frames": HOP_FRAMES,
         "warmup_frames": yamnet.N_FRAMES,
@@ -78,21 +91,22 @@ def window_facts() -> dict[str, Any]:
 
 
 class YamnetLayers(nn.Module):
-    """Log-mel windows (batch, 96, LOG_MEL.n_mels) → embedding (batch, sum of `parts`)."""
+    """Log-mel windows (batch, 96, n_mels) → embedding (batch, sum of `parts`); of LOG_MEL or NARROW."""
 
-    def __init__(self) -> None:
+    def __init__(self, spec: LogMelSpec = LOG_MEL) -> None:
         super().__init__()
+        self.shift = math.log((spec.offset or 0.001) / 0.001)
         self.network = yamnet.load()
         n_channels = {1: 32, **{number: n_out for number, (_, n_out) in enumerate(yamnet.BLOCKS, start=2)}}
         self.parts = (
-            2 * LOG_MEL.n_mels + sum(2 * n_channels[number] for number in LOW),
+            2 * spec.n_mels + sum(2 * n_channels[number] for number in LOW),
             sum(n_channels[number] for number in DEEP),
         )
 
     def forward(self, log_mel: Tensor) -> Tensor:
         low = [log_mel.mean(dim=1), log_mel.amax(dim=1)]
         deep = []
-        x = log_mel[:, :, N_BELOW : N_BELOW + yamnet.N_MELS] - math.log(2)
+        x = log_mel[:, :, N_BELOW : N_BELOW + yamnet.N_MELS] - self.shift
         x = self.network.conv1(x.unsqueeze(1))
         for number in range(1, 2 + len(yamnet.BLOCKS)):
             if number > 1:
