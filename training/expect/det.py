@@ -3,6 +3,9 @@
 Streams are played once (play.py); every threshold is then decided anew by the daemon's own code on the same
 posteriors. A labelled sound is heard if an event begins while it lasts, give or take the collar; an event that begins
 outside all of them is a false alarm. So one event that never ends hears one sound, not all of them.
+
+Where an event begins is known to within the model's onset delay only: the delay is a median, so what is heard sooner is
+placed too early. The event may have begun anywhere between there and the end of the hop that heard it first.
 """
 
 from __future__ import annotations
@@ -210,19 +213,30 @@ class Zones:
         self._onsets = np.array([sound.onset_seconds for sound in self.sounds])
         self._begins = self._onsets - margin
         self._ends = np.array([sound.offset_seconds for sound in self.sounds]) + margin
+        self._delay = manifest.onset_delay / manifest.sample_rate
         # Of every hop, where an event lies whose first candidate is this hop; the detector says the same.
-        self.places = np.maximum(one.end_seconds - manifest.onset_delay / manifest.sample_rate, 0.0)
+        self.places = np.maximum(one.end_seconds - self._delay, 0.0)
         self.absent_seconds = self._n_absent() * manifest.hop_seconds
 
     def sound_at(self, place: float) -> int | None:
-        """Return the index of the sound that an event with this onset, in seconds, is taken for; None: for none."""
-        around = np.nonzero((self._begins <= place) & (place <= self._ends))[0]
-        return int(min(around, key=lambda i: abs(self._onsets[i] - place))) if len(around) else None
+        """Return the index of the sound that an event with this onset, in seconds, is taken for; None: for none.
+
+        It is the sound whose onset is nearest to the time in which the event may have begun, and of several in that
+        time the one nearest to where the event was placed.
+        """
+        until = place + self._delay
+        around = np.nonzero((self._begins <= until) & (place <= self._ends))[0]
+
+        def distance(i: int) -> tuple[float, float]:
+            onset = float(self._onsets[i])
+            return max(place - onset, onset - until, 0.0), abs(onset - place)
+
+        return min(map(int, around), key=distance, default=None)
 
     def _n_absent(self) -> int:
         """Number of hops at which an event would be a false alarm."""
         present = np.zeros(len(self.places), np.bool_)
-        for begin, end in zip(self._begins, self._ends, strict=True):
+        for begin, end in zip(self._begins - self._delay, self._ends, strict=True):
             present[np.searchsorted(self.places, begin, "left") : np.searchsorted(self.places, end, "right")] = True
         return int((~present).sum())
 
