@@ -59,6 +59,19 @@ def test_streams_side_by_side_give_the_events_that_replay_gives_of_each_alone(tm
         assert len(found) >= 2
 
 
+def test_what_a_model_of_another_warm_up_played_keeps_its_times_when_it_is_decided_anew(tmp_path: Path):
+    model = Model(tiny_models.build(tmp_path, "stream", "log_mel"), "cpu")
+    played = play(model, [stream("room", 20, loud(5)), stream("too short", 0.05, [])])
+    facts = model.manifest
+    longer = msgspec.structs.replace(facts, warmup_frames=facts.warmup_frames + 16 * facts.hop_frames)
+    cut = replace(played[0], posteriors=played[0].posteriors[9:], end_seconds=played[0].end_seconds[9:])
+    for before, after in zip([*played, cut], decide([*played, cut], longer), strict=True):
+        assert after.events == played[before.stream.name == "too short"].events
+        np.testing.assert_array_equal(after.end_seconds, before.end_seconds)
+        np.testing.assert_array_equal(after.posteriors, before.posteriors)
+    assert len(played[0].events) == 5
+
+
 def test_decisions_of_the_same_manifest_change_nothing(tmp_path: Path):
     model = Model(tiny_models.build(tmp_path, "stream", "log_mel"), "cpu")
     played = play(model, [stream("room", 20, loud(5))])

@@ -84,14 +84,23 @@ def decide(played: Sequence[Played], manifest: Manifest) -> list[Played]:
     The posteriors stay as they are, so no network runs; the events are the detector's own, as in `play`.
 
     Args:
-        played: by the same model, with whatever decisions.
+        played: by the same model, or by others of its labels and hop, with whatever decisions; every stream keeps its
+            times, whatever warm-up the manifest has.
         manifest: of that model, but for decisions and delays.
     """
-    found: list[Played] = []
-    for begin in range(0, len(played), AT_ONCE):
-        some = played[begin : begin + AT_ONCE]
-        echo = _Echo([one.posteriors for one in some], manifest)
-        found += _play(cast(Model, echo), [one.stream for one in some], echo.blocks())
+    # Where a model begins to be believed may have been measured: models of one training differ in it.
+    by_first: dict[int, list[int]] = {}
+    for i, one in enumerate(played):
+        first = round(one.end_seconds[0] * manifest.sample_rate) if len(one.posteriors) else 0
+        by_first.setdefault(max(first, manifest.hop_samples), []).append(i)
+    found = list(played)
+    for first, which in by_first.items():
+        for begin in range(0, len(which), AT_ONCE):
+            some = which[begin : begin + AT_ONCE]
+            echo = _Echo([played[i].posteriors for i in some], manifest, first)
+            again = _play(cast(Model, echo), [played[i].stream for i in some], echo.blocks())
+            for i, one in zip(some, again, strict=True):
+                found[i] = one
     return found
 
 
@@ -101,7 +110,7 @@ class _Echo:
     A stream is known by its samples, which all are its number, and its hop by the state that the detector keeps.
     """
 
-    def __init__(self, said: Sequence[NDArray[np.float32]], facts: Manifest) -> None:
+    def __init__(self, said: Sequence[NDArray[np.float32]], facts: Manifest, first_samples: int) -> None:
         hop = facts.hop_samples
         # The first score comes where it came: all hops before it are warm-up.
         self.manifest = msgspec.structs.replace(
@@ -111,7 +120,7 @@ class _Echo:
             log_mel=None,
             n_frames=hop,
             hop_frames=hop,
-            warmup_frames=facts.first_score_samples,
+            warmup_frames=first_samples,
             n_state=1,
             initial_state=b"",
             max_batch=None,
