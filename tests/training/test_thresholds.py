@@ -172,13 +172,27 @@ def test_a_model_that_does_not_give_its_golden_answer_is_not_rewritten(file: Pat
     assert file.read_bytes() == broken
 
 
-def test_halves_cut_no_group_and_share_every_label_and_the_background():
-    def one(name: str, group: str, seconds: int, **n_sounds: int) -> Played:
-        labels = [label.replace("_", " ") for label, n in n_sounds.items() for _ in range(n)]
-        sounds = tuple(Sound(label, i, i + 0.5) for i, label in enumerate(labels))
-        stream = LabelledStream(name, np.zeros(0, np.int16), sounds, group)
-        return Played(stream, np.zeros((seconds, 3), np.float32), np.arange(seconds, dtype=np.float64), ())
+def one(name: str, group: str, seconds: int, **n_sounds: int) -> Played:
+    """So many hops of nothing, with sounds."""
+    labels = [label.replace("_", " ") for label, n in n_sounds.items() for _ in range(n)]
+    sounds = tuple(Sound(label, i, i + 0.5) for i, label in enumerate(labels))
+    stream = LabelledStream(name, np.zeros(0, np.int16), sounds, group)
+    return Played(stream, np.zeros((seconds, 3), np.float32), np.arange(seconds, dtype=np.float64), ())
 
+
+def test_pieces_of_one_background_recording_are_shared_by_both_halves():
+    played = [one(f"kit {i}", f"kit {i}", 30, Low_tone=5) for i in range(4)]
+    # Of four lessons, each tested on its own piece.
+    played += [one("places/street.wav", "street", 100) for _ in range(4)]
+    # What a group's own recording has besides its sounds stays with it.
+    played += [one("kit 0 at rest", "kit 0", 10)]
+    halves = in_halves(played)
+    assert [sum(each.group == "street" for each in half) for half in halves] == [2, 2]
+    assert [len({each.group for each in half if each.stream.sounds}) for half in halves] == [2, 2]
+    assert sorted(sum(each.group == "kit 0" for each in half) for half in halves) == [0, 2]
+
+
+def test_halves_cut_no_group_and_share_every_label_and_the_background():
     played = [one(f"low {i}", f"kit {i}", 30, Low_tone=5) for i in range(4)]
     played += [one(f"high {i}", f"kit {i}", 30, High_tone=3) for i in range(2)]
     played += [one(f"place {i}", f"place {i}", 100) for i in range(4)]

@@ -119,11 +119,14 @@ def in_halves(played: Sequence[Played]) -> tuple[list[Played], list[Played]]:
     """Return streams in two halves, to choose on one and to report on the other: no group cut, labels shared evenly.
 
     For streams of groups that were left out one after the other, and tested with what was learned from the rest. A
-    label of one group is in one half only: there it can be chosen for or reported on, not both.
+    label of one group is in one half only: there it can be chosen for or reported on, not both. Streams without sounds
+    are shared out one by one, unless their group has sounds elsewhere: pieces of one background recording have one
+    group, but were cut apart with a pause between them.
     """
-    groups: dict[str, list[Played]] = {}
-    for one in played:
-        groups.setdefault(one.group, []).append(one)
+    sounding = {one.group for one in played if one.stream.sounds}
+    groups: dict[tuple[str, int], list[Played]] = {}
+    for i, one in enumerate(played):
+        groups.setdefault((one.group, 0 if one.group in sounding else i), []).append(one)
     n_sounds = {
         name: Counter(sound.label for one in own for sound in one.stream.sounds) for name, own in groups.items()
     }
