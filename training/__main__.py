@@ -40,6 +40,7 @@ def _train(options: argparse.Namespace) -> Iterable[str]:
         options.out,
         options.layout,
         read_recipe(options.recipe),
+        options.recipe,
         options.minutes,
         options.thorough,
         options.alarms_per_hour,

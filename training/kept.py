@@ -20,7 +20,7 @@ from training.lesson import Lesson
 FILE = "network.pt"
 
 
-def keep(out: Path, chosen: Chosen, lesson: Lesson, manifest: Manifest) -> None:
+def keep(run: Path, chosen: Chosen, lesson: Lesson, manifest: Manifest) -> None:
     """Keep the network of a lesson in the folder of its run, with the manifest that its model file has in the end."""
     kept: dict[str, Any] = {
         "network": chosen.name,
@@ -29,9 +29,7 @@ def keep(out: Path, chosen: Chosen, lesson: Lesson, manifest: Manifest) -> None:
         "manifest": encode(manifest),
         "heard": torch.from_numpy(lesson.heard),
     }
-    folder = out / f"{lesson.file.stem}-run"
-    folder.mkdir(exist_ok=True)
-    torch.save(kept, folder / FILE)
+    torch.save(kept, run / FILE)
 
 
 def export_again(out: Path, file: Path) -> Iterator[str]:

@@ -16,6 +16,7 @@ import soundfile
 import torch
 
 from streamd.model import Model
+from training.__main__ import main
 from training.expect import report
 from training.kept import export_again
 
@@ -119,3 +120,12 @@ def test_a_model_is_exported_again_from_what_its_run_kept(trained: Path, tmp_pat
     assert any("ten minutes" in line for line in lines)
     one, other = Model(trained / "beeper.onnx", "cpu"), Model(tmp_path / "again.onnx", "cpu")
     assert one.manifest == other.manifest
+
+
+def test_silent_clips_get_one_line_before_anything_long_begins(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "data" / "knock").mkdir(parents=True)
+    for name in ("pump_1", "pump_2", "saw_1", "saw_2"):
+        soundfile.write(tmp_path / "data" / "knock" / f"{name}.wav", np.zeros(RATE), RATE)
+    assert main(["train", str(tmp_path / "data"), "-o", str(tmp_path / "out")]) == 65
+    assert capsys.readouterr().err.strip().endswith("are silent; expected recordings with the sound")
+    assert not (tmp_path / "out").exists()
