@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 
 from streamd.errors import DataError  # noqa: E402
 from streamd.logmel import LogMelSpec  # noqa: E402
-from training.design.choose import FEW_CLIPS, choose_network, cost_of, pooling_of, wanted  # noqa: E402
+from training.design import choose  # noqa: E402
+from training.design.choose import choose_network, cost_of, pooling_of, wanted  # noqa: E402
 from training.design.command import design  # noqa: E402
 from training.design.pooling import Pooling  # noqa: E402
 from training.design.receptive_field import seconds_seen  # noqa: E402
@@ -45,13 +46,14 @@ def test_what_is_asked_for_is_taken_and_a_misfit_warned_of():
         choose_network([1.0], SPEC, 1, "transformer")
 
 
-def test_few_clips_ask_for_a_pretrained_network_with_its_own_log_mel_unless_something_else_is_asked_for():
+def test_few_clips_ask_for_a_pretrained_network_with_its_own_log_mel_unless_something_else_is_asked_for(monkeypatch):
+    monkeypatch.setattr(choose, "FEW_CLIPS", 200)
     few = wanted(60, None)
     assert (few.name, few.spec) == ("pretrained", LOG_MEL)
     assert "60 clips" in few.reason
     chosen = choose_network([0.3], few.spec, 1, few.name, few.n_blocks, few.reason)
     assert (chosen.name, chosen.why[-1]) == ("pretrained", few.reason)
-    assert wanted(FEW_CLIPS, None).name is None
+    assert wanted(200, None).name is None
     assert wanted(60, SPEC).name is None
     assert (wanted(60, None, "vgg").name, wanted(60, None, "vgg").spec) == ("vgg", SPEC)
     assert wanted(9999, None, "pretrained").spec == LOG_MEL
