@@ -193,7 +193,9 @@ def test_the_weights_that_the_scorer_likes_best_are_taken_and_false_alarms_come_
     assert Score(0.2, 0.1, True).rank > Score(0.9, 3.0, False).rank
     assert Score(0.9, 0.4, True).rank > Score(0.8, 0.0, True).rank
     assert Score(0.9, 0.3, True).rank > Score(0.9, 0.4, True).rank
-    assert Score(0.1, 3.0, False).rank > Score(1.0, 90.0, False).rank
+    assert Score(0.5, 90.0, False).rank > Score(0.4, 3.0, False).rank
+    assert Score(0.0, 3.0, False).rank > Score(0.0, 90.0, False).rank
+    assert Score(0.0, 90.0, False).rank > Score(0.0, 0.0, False).rank  # deaf
     scores = [Score(0.5, 0.0, True), Score(0.7, 0.0, True), *[Score(0.6, 0.0, True)] * 9]
     seen = []
 

@@ -72,7 +72,24 @@ def test_a_deaf_network_is_worth_nothing_and_alarms_nobody():
     found = scored([stream("one", 30, loud(10))], gain=0.0)
     assert found.recall <= 0.1  # a posterior that never moves is one endless event
     strict = scored([stream("one", 30, [(MIDDLE, 5, 6, 0.0)])])
-    assert (strict.recall, strict.alarms_per_hour, strict.keeps_budget) == (0.0, 0.0, True)
+    assert (strict.recall, strict.alarms_per_hour, strict.keeps_budget) == (0.0, 0.0, False)
+    # One that hears every sound, with alarms over the budget, is a better one.
+    strange = [(LOW, onset + 20, offset + 20, level) for _, onset, offset, level in loud(3)]
+    alarming = scored([stream("one", 60, loud(10), strange)])
+    assert alarming.alarms_per_hour > 0
+    assert alarming.rank > strict.rank
+
+
+def test_a_label_over_its_budget_does_not_hide_how_well_the_others_are_heard():
+    strange = [(LOW, onset + 20, offset + 20, level) for _, onset, offset, level in loud(3)]
+    half_deaf = [(HIGH, 43.0 + 2 * i, 43.5 + 2 * i, 0.5 * (i % 2)) for i in range(4)]
+    well = scored([stream("one", 60, [*loud(10), *loud(5, HIGH)], [*strange, (LOW, 55, 55.5, 0.5)])])
+    badly = scored([stream("one", 60, [*loud(10), *half_deaf], strange)])
+    assert not well.keeps_budget
+    assert not badly.keeps_budget
+    assert well.alarms_per_hour > badly.alarms_per_hour
+    assert (well.recall, badly.recall) == (0.5, 0.25)
+    assert well.rank > badly.rank
 
 
 def test_an_hour_in_pieces_is_what_the_network_makes_of_the_whole(monkeypatch):

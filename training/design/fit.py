@@ -63,20 +63,20 @@ class Score:
     """What a scorer found."""
 
     recall: float
-    """0 to 1, at the thresholds that the budget of false alarms allows."""
+    """0 to 1, mean of the labels at the thresholds that the budget of false alarms allows: 0 where it allows none."""
     alarms_per_hour: float
     keeps_budget: bool
+    """Every label hears something within the budget; one that is deaf to it keeps nothing."""
 
     @property
     def rank(self) -> tuple[float, float, float]:
-        """Higher is better: the budget is kept; then recall, then fewer alarms. Where it is not, fewer alarms first:
-        a network that never stops hears every sound."""
-        if self.keeps_budget:
-            return 1.0, self.recall, -self.alarms_per_hour
-        return 0.0, -self.alarms_per_hour, self.recall
+        """Higher is better: the budget is kept; then recall, then fewer alarms. Where it is not kept, no alarm at all
+        means that a label is deaf: that is worse than any alarms."""
+        deaf = not self.keeps_budget and self.alarms_per_hour == 0
+        return float(self.keeps_budget), self.recall, -math.inf if deaf else -self.alarms_per_hour
 
     def __str__(self) -> str:
-        kept = "within" if self.keeps_budget else "over"
+        kept = "within" if self.keeps_budget else "not every label within"
         return f"recall {self.recall:.3f}, {self.alarms_per_hour:.2f} false alarms an hour, {kept} the budget"
 
 

@@ -44,6 +44,9 @@ def scorer(
 ) -> Scorer:
     """Return what scores a network on streams: mean recall of the labels, false alarms an hour of all of them together.
 
+    A label that only hears sounds over its budget counts as a recall of 0, with the alarms of the threshold that alarms
+    least; one that no threshold hears counts as a recall of 0, too, and alarms nobody. Neither keeps the budget.
+
     Args:
         streams: tuning streams, at the log-mel's sample rate; their log-mel is made now.
         spec: log-mel of the network.
@@ -86,12 +89,10 @@ def _score(played: Sequence[Played], facts: Manifest, alarms_per_hour: float) ->
         if row[0].recall is None:
             continue
         best = choose_within(row, most_alarms(row[0].hours, alarms_per_hour))
-        if best is None:
-            hearing = [one for one in row if any(one.heard)]
-            # A label that hears nothing alarms nobody, and is of no use.
-            best = min(hearing, key=lambda one: (one.n_false_alarms, -sum(one.heard)), default=None)
-            keeps_budget &= best is None
         recalls.append((best.recall or 0.0) if best else 0.0)
+        if best is None:
+            keeps_budget = False
+            best = min((one for one in row if any(one.heard)), key=lambda one: one.n_false_alarms, default=None)
         rate += best.n_false_alarms / best.hours if best and best.hours else 0.0
     return Score(float(np.mean(recalls)) if recalls else 0.0, rate, keeps_budget)
 
