@@ -95,20 +95,36 @@ def test_a_threshold_lies_between_tones_that_are_labelled_and_fainter_ones_that_
 
 def test_labels_that_cannot_be_chosen_for_keep_their_decision_and_it_is_said(file: Path):
     model = Model(file, "cpu")
-    # What is labelled Middle tone is not heard at all; nothing is labelled High tone; a louder Low tone is no sound.
+    # What is labelled Middle tone is not heard at all; a louder Low tone is no sound.
     streams = [
         stream("a", 20, [*loud(5), (MIDDLE, 12, 13, 0.0001)], [(LOW, 15, 15.5, 0.9), (LOW, 17, 17.5, 0.9)]),
         stream("b", 20, [(MIDDLE, 2, 3, 0.0001)]),
     ]
     tuned = choose_decisions(play(model, streams), model.manifest, 0.5)
     by_label = {choice.label: choice for choice in tuned.choices}
-    assert by_label[HIGH].chosen_on is None
-    assert by_label[HIGH].decision.onset_threshold == model.manifest.decision.onset_threshold
+    assert by_label[MIDDLE].chosen_on is None
+    assert by_label[MIDDLE].decision.onset_threshold == model.manifest.decision.onset_threshold
     assert by_label[LOW].chosen_on.n_false_alarms > 0
     said = tuned.sentence(0.5, "two streams", "others")
     assert "No threshold keeps that for Low tone: what alarmed least was taken." in said
-    assert "Not chosen for Middle tone, High tone: none of its sounds was heard there." in said
+    assert "Not chosen for Middle tone: none of its sounds was heard there." in said
     assert "takes 6 h without the sound and without an alarm; there were fewer" in said
+
+
+def test_a_label_without_any_sound_gets_the_lowest_threshold_that_is_quiet_on_what_was_played():
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=0, offset_delay=0)
+    for level, threshold, said in [
+        (0.0, 0.5, "no sound of Low tone: the lowest threshold from 0.5 on that gave no false alarm was taken"),
+        (0.72, 0.75, "no sound of Low tone: the lowest threshold from 0.5 on that gave no false alarm was taken"),
+        (1.0, 0.999, "no sound of Low tone, and every threshold gave a false alarm: the highest was taken"),
+    ]:
+        played = [by_hand(0, spans(500, level, [(5, 6), (12, 13)]), [])]
+        tuned = choose_decisions(played, facts, 0.5, [LOW])
+        [choice] = tuned.choices
+        assert choice.decision.onset_threshold == tuned.manifest.decision_of(LOW).onset_threshold == threshold
+        assert choice.chosen_on is None
+        assert choice.keeps_budget == (level < 1)
+        assert said in tuned.sentence(0.5, "negatives", "others")
 
 
 def test_hops_that_confirm_are_asked_for_where_only_they_tell_sounds_from_clicks():

@@ -14,12 +14,14 @@ from math import ceil
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from streamd.decision import DecisionSpec
 from streamd.manifest import Manifest
 from training.expect.budget import ALARMS_PER_HOUR
 from training.expect.delays import Delays
 from training.expect.det import THRESHOLDS, Point, choose_within, outcomes, with_threshold
+from training.expect.false_alarms import lowest_within
 from training.expect.intervals import poisson_bound
 from training.expect.outcomes import event_f1
 from training.expect.play import Played, decide
@@ -38,6 +40,9 @@ PAYS_SOUNDS = 2
 """A decision that is less simple must hear so many sounds more, and that part of all: one sound is luck."""
 F1_PAYS = 0.02
 """The same for another min_silence."""
+LEAST_UNHEARD = 0.5
+"""Where a label has no sound to choose by, its threshold is at least this: the lowest that is quiet on these negatives
+would likely alarm on others."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Choice:
     """What the decision came to where it was chosen; None where no threshold hears any sound, or there was none."""
     keeps_budget: bool
     """False where every threshold that hears something makes more false alarms than the budget allows."""
+    without_sounds: Point | None = None
+    """What the decision came to where there was no sound of the label, only audio without it; None where there was."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,22 @@ class Tuned:
                 " without an alarm; there were fewer, so the thresholds are those that gave no false alarm at all."
             )
         over = [choice.label for choice in self.choices if choice.chosen_on is not None and not choice.keeps_budget]
-        deaf = [choice.label for choice in self.choices if choice.chosen_on is None]
+        unheard = [choice for choice in self.choices if choice.without_sounds is not None]
+        quiet = [choice.label for choice in unheard if choice.keeps_budget]
+        loud = [choice.label for choice in unheard if not choice.keeps_budget]
+        deaf = [choice.label for choice in self.choices if choice.chosen_on is None and choice.without_sounds is None]
         if over:
             said += f" No threshold keeps that for {', '.join(over)}: what alarmed least was taken."
+        if quiet:
+            said += (
+                f" There was no sound of {', '.join(quiet)}: the lowest threshold from {LEAST_UNHEARD:g} on that gave"
+                " no false alarm was taken; what it hears is not known."
+            )
+        if loud:
+            said += (
+                f" There was no sound of {', '.join(loud)}, and every threshold gave a false alarm: the highest was"
+                " taken; what it hears is not known."
+            )
         if deaf:
             said += f" Not chosen for {', '.join(deaf)}: none of its sounds was heard there."
         return said
@@ -215,6 +235,12 @@ def _chosen(
 
 
 def _best(label: str, spec: DecisionSpec, row: Sequence[Point], alarms_per_hour: float) -> Choice:
+    if row[0].recall is None and row[0].hours:
+        high = [one for one in row if one.threshold >= LEAST_UNHEARD]
+        lowest = lowest_within(np.array([one.n_false_alarms for one in high]), 0)
+        silent = high[min(lowest, len(high) - 1)]
+        decision = with_threshold(spec, silent.threshold)
+        return Choice(label, decision, None, keeps_budget=not silent.n_false_alarms, without_sounds=silent)
     point = choose_within(row, most_alarms(row[0].hours, alarms_per_hour))
     if point is not None:
         return Choice(label, with_threshold(spec, point.threshold), point, keeps_budget=True)
