@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
+pytest.importorskip("onnx")
 pytest.importorskip("scipy")
 
-from training.expect.heard import Heard, difference
+from tests import tiny_models
+from training.expect.event_match import Sound
+from training.expect.heard import Heard, difference, heard_in
+from training.expect.play import LabelledStream, Played
 
 GROUPS = tuple(f"kit {i // 5}" for i in range(60))
 
@@ -22,6 +27,28 @@ def test_a_recall_of_one_group_has_no_interval_and_of_several_holds_the_recall()
     assert low < one.recall < high
     assert Heard((True, False), ("kit", "kit")).interval() is None
     assert difference(Heard((True,), ("kit",)), Heard((False,), ("kit",))) is None
+
+
+def test_sounds_are_the_same_ones_whatever_silence_ends_an_event():
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=0)
+    ends = np.round(np.arange(1, 501) * 0.04, 6)
+    labelled = [(1.0, 1.4), (1.8, 2.2), (6.0, 6.4), (6.8, 7.2), (12.0, 12.4)]
+    rooms = []
+    for name, sounding in [("a", [(1.0, 1.4), (6.8, 7.2)]), ("b", [(12.0, 12.4)])]:
+        posteriors = np.zeros((500, 3), np.float32)
+        for onset, offset in sounding:
+            posteriors[(ends > onset) & (ends <= offset), 0] = 1.0
+        sounds = tuple(Sound("Low tone", *times) for times in labelled)
+        rooms.append(Played(LabelledStream(name, np.zeros(0, np.int16), sounds), posteriors, ends, ()))
+    found = {}
+    for seconds in (0.1, 0.5):
+        spec = msgspec.structs.replace(facts.decision, min_silence_seconds=seconds)
+        found[seconds] = heard_in(rooms, msgspec.structs.replace(facts, decision=spec, label_decisions={}))
+    assert found[0.1].groups == found[0.5].groups == ("a",) * 5 + ("b",) * 5
+    assert found[0.1].heard == (True, False, False, True, False, *[False] * 4, True)
+    # Two that are one event are heard together.
+    assert found[0.5].heard == (True, True, True, True, False, *[False] * 4, True)
+    assert difference(found[0.5], found[0.1]) is not None
 
 
 def test_outcomes_of_other_sounds_are_not_compared():

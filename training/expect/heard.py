@@ -7,6 +7,7 @@ intervals side by side would allow.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 from scipy.stats import norm
 
 from streamd.manifest import Manifest
-from training.expect.det import det
+from training.expect.det import det, joined
 from training.expect.intervals import LEVEL, N_RESAMPLES, bootstrap_recall
 from training.expect.play import Played
 
@@ -52,13 +53,25 @@ class Heard:
 def heard_in(played: Sequence[Played], manifest: Manifest) -> Heard:
     """Return which sounds of played streams a model heard at its own thresholds, all its labels in a row.
 
+    Sounds count as they are labelled, so that they are the same whatever min_silence a model has: of several that lie
+    so close that its decision makes one event of them, all are heard or none.
+
     Raises:
         ValueError: there is no sound in them.
     """
-    found = [
-        det(played, manifest, label, [manifest.decision_of(label).onset_threshold])[0] for label in manifest.labels
-    ]
-    return Heard(tuple(h for one in found for h in one.heard), tuple(g for one in found for g in one.groups))
+    heard: list[bool] = []
+    groups: list[str] = []
+    for label in manifest.labels:
+        spec = manifest.decision_of(label)
+        outcomes = iter(det(played, manifest, label, [spec.onset_threshold])[0].heard)
+        for one in played:
+            sounds = [sound for sound in one.stream.sounds if sound.label == label]
+            decided = joined(sounds, spec.min_silence_seconds)
+            was_heard = [next(outcomes) for _ in decided]
+            onsets = [sound.onset_seconds for sound in decided]
+            heard += [was_heard[bisect_right(onsets, sound.onset_seconds) - 1] for sound in sounds]
+            groups += [one.group] * len(sounds)
+    return Heard(tuple(heard), tuple(groups))
 
 
 def difference(first: Heard, second: Heard, seed: int = 0) -> Interval | None:
