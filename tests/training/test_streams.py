@@ -23,6 +23,7 @@ from training.prepare.simulation.material import Material, Sound
 from training.prepare.simulation.mix import MixRange
 from training.prepare.simulation.recipe import DRY, Recipe
 from training.prepare.simulation.workers import Workers
+from training.prepare.trim import Trim
 
 
 def clip(
@@ -104,15 +105,32 @@ def test_of_background_only_the_piece_that_a_split_has_left_is_played(tmp_path: 
     assert first.name != second.name
 
 
-def test_a_long_recording_with_labels_is_a_stream_as_it_is(tmp_path: Path):
-    long = background(tmp_path, 40)
+def long_recording(folder: Path) -> list[Clip]:
+    """Forty seconds with a low tone at 1 s and a high one at 10 s."""
+    long = background(folder, 40)
     samples, _ = soundfile.read(long.path, dtype="float32")
     samples[8000:12000] += tone(4000, LOW)
     samples[80000:84000] += tone(4000, HIGH)
     soundfile.write(long.path, samples, SAMPLE_RATE, subtype="PCM_16")
-    clips = [Clip(long.path, LOW, 1.0, 1.5, "day 1", None), Clip(long.path, HIGH, 10.0, 10.5, "day 1", None)]
-    [one] = real_streams(clips, SAMPLE_RATE)
-    np.testing.assert_array_equal(one.samples, soundfile.read(long.path, dtype="int16")[0])
+    return [Clip(long.path, LOW, 1.0, 1.5, "day 1", None), Clip(long.path, HIGH, 10.0, 10.5, "day 1", None)]
+
+
+@pytest.mark.parametrize("places", [False, True])
+def test_before_a_long_recording_lies_a_lead_where_a_sound_comes_before_a_model_is_warm(tmp_path: Path, places):
+    clips = [*long_recording(tmp_path), *([background(tmp_path, 6, level=0.002, seed=2)] if places else [])]
+    one = real_streams(clips, SAMPLE_RATE, lead_seconds=4.0)[0]
+    original = soundfile.read(clips[0].path, dtype="int16")[0]
+    assert len(one.samples) == len(original) + 4 * SAMPLE_RATE
+    edge = SAMPLE_RATE // 20
+    np.testing.assert_array_equal(one.samples[4 * SAMPLE_RATE + edge : -edge], original[edge:-edge])
+    assert one.samples[: 4 * SAMPLE_RATE].std() / 32768 == pytest.approx(0.002 if places else 10 ** (-75 / 20), rel=0.1)
+    assert [(s.label, s.onset_seconds, s.offset_seconds) for s in one.sounds] == [(LOW, 5.0, 5.5), (HIGH, 14.0, 14.5)]
+
+
+def test_a_long_recording_whose_sounds_come_late_enough_is_a_stream_as_it_is(tmp_path: Path):
+    clips = long_recording(tmp_path)
+    [one] = real_streams(clips, SAMPLE_RATE, lead_seconds=0.9)
+    np.testing.assert_array_equal(one.samples, soundfile.read(clips[0].path, dtype="int16")[0])
     assert [(s.label, s.onset_seconds, s.offset_seconds) for s in one.sounds] == [(LOW, 1.0, 1.5), (HIGH, 10.0, 10.5)]
 
 
@@ -126,6 +144,18 @@ def test_where_a_clip_does_not_say_it_the_sound_is_found_and_silent_clips_are_le
     [sound], [known] = one.sounds, expected.sounds
     assert sound.onset_seconds == pytest.approx(known.onset_seconds, abs=0.05)
     assert sound.offset_seconds == pytest.approx(known.offset_seconds, abs=0.05)
+
+
+def test_sounds_are_found_with_the_trim_that_they_are_learned_with(tmp_path: Path):
+    path = tmp_path / "two.wav"
+    samples = np.random.default_rng(0).normal(0, 1e-4, 3 * SAMPLE_RATE)
+    samples[4000:8000] += tone(4000, LOW)
+    samples[14400:18400] += tone(4000, LOW)  # 0.8 s after
+    soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16")
+    clips = [Clip(path, LOW, None, None, "a", None)]
+    for trim, n_sounds in [(None, 2), (Trim(longest_gap_seconds=1.5), 1)]:
+        [one] = real_streams(clips, SAMPLE_RATE, trim=trim)
+        assert len(one.sounds) == n_sounds
 
 
 def conditions(recipe: Recipe) -> Conditions:

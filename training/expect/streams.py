@@ -23,6 +23,7 @@ from training.prepare.simulation.conditions import Conditions
 from training.prepare.simulation.scene import Scene
 from training.prepare.simulation.sounds import sounds_of
 from training.prepare.simulation.workers import Workers
+from training.prepare.trim import Trim
 
 LEAD_SECONDS = 3.0
 """Before the first sound, if nobody asks for more: a model must have warmed up before anything can be missed."""
@@ -48,37 +49,43 @@ def real_streams(
     lead_seconds: float = LEAD_SECONDS,
     gap_seconds: float = 0.0,
     seed: int = 0,
+    trim: Trim | None = None,
 ) -> list[LabelledStream]:
     """Return recordings as streams: nothing in them is simulated, and no level is changed.
 
     Long recordings, and background, are streams of their own. Short ones of a group are put in a row, each with what
     surrounds its sound in its own file. Under them and between them lies background as it was recorded, or, where there
-    is none, the hiss of a quiet microphone.
+    is none, the hiss of a quiet microphone. The same lies before a long recording in which a sound comes too soon.
 
     Args:
         clips: held out; those without a label are background. Where a clip doesn't say where its sound lies, trim
             finds it; a silent one is left out.
         sample_rate: the model's.
-        lead_seconds: before the first sound of a row: longer than the model's warm-up.
+        lead_seconds: before the first sound of a stream: longer than the model's warm-up.
         gap_seconds: the longest min_silence of the model: pauses are longer, or two sounds would be one event.
         seed: of the pauses and the hiss.
+        trim: how sounds are found, as where they are learned from; None: as usual.
 
     Raises:
         RecordingError: one of them can't be read.
     """
     backgrounds = [(clip, _piece(clip, sample_rate)) for clip in clips if clip.label is None]
+    beds = [_looped(samples, sample_rate) for _, samples in backgrounds if len(samples) >= sample_rate]
     streams: list[LabelledStream] = []
     rows: dict[str, list[tuple[Floats, list[Sound]]]] = {}
     for path, own in _by_recording(clip for clip in clips if clip.label is not None).items():
-        sounds = _sounds(own, sample_rate)
+        sounds = _sounds(own, sample_rate, trim)
         if not sounds:
             continue
         samples = _read(path, sample_rate)
         if len(samples) >= ALONE_SECONDS * sample_rate:
+            if min(sound.onset_seconds for sound in sounds) < lead_seconds:
+                random = np.random.default_rng([seed, len(streams), 1])
+                bed = beds[len(streams) % len(beds)] if beds else None
+                samples, sounds = _led(samples, sounds, bed, sample_rate, lead_seconds, random)
             streams.append(LabelledStream(_words(path), samples, tuple(sounds), _group(own[0])))
         else:
             rows.setdefault(_group(own[0]), []).append((_faded(samples, sounds, sample_rate), sounds))
-    beds = [_looped(samples, sample_rate) for _, samples in backgrounds if len(samples) >= sample_rate]
     for i, (group, recordings) in enumerate(rows.items()):
         random = np.random.default_rng([seed, i])
         bed = beds[i % len(beds)] if beds else None
@@ -217,10 +224,10 @@ def _by_recording(clips: Iterable[Clip]) -> dict[Path, list[Clip]]:
     return found
 
 
-def _sounds(clips: Sequence[Clip], sample_rate: int) -> list[Sound]:
+def _sounds(clips: Sequence[Clip], sample_rate: int, trim: Trim | None) -> list[Sound]:
     """Return the sounds of one recording."""
     found = []
-    for sound in sounds_of(clips, sample_rate):
+    for sound in sounds_of(clips, sample_rate, trim):
         onset, offset = sound.clip.onset_seconds or 0.0, sound.clip.offset_seconds or 0.0
         found.append(Sound(sound.label, onset, offset, clip=_words(sound.clip.path)))
     return found
@@ -269,11 +276,7 @@ def _in_a_row(
 ) -> tuple[Samples, list[Sound]]:
     pauses = [round(float(pause) * sample_rate) for pause in pause_seconds]
     n_samples = sum(pauses) + sum(len(samples) for samples, _ in recordings) + round(PAUSE_SECONDS[1] * sample_rate)
-    if bed is None:
-        row = _hiss(n_samples, random).astype(np.float32)
-    else:
-        # As often around as it takes; from somewhere in it, so that not every row has its beginning.
-        row = bed[(int(random.integers(len(bed))) + np.arange(n_samples)) % len(bed)].astype(np.float32)
+    row = _under(bed, n_samples, random).astype(np.float32)
     sounds: list[Sound] = []
     position = 0
     for pause, (samples, own) in zip(pauses, recordings, strict=True):
@@ -282,6 +285,28 @@ def _in_a_row(
         sounds += [_later(sound, position / sample_rate) for sound in own]
         position += len(samples)
     return np.clip(np.rint(row), -32768, 32767).astype(np.int16), sounds
+
+
+def _led(
+    samples: Samples,
+    sounds: Sequence[Sound],
+    bed: Samples | None,
+    sample_rate: int,
+    lead_seconds: float,
+    random: np.random.Generator,
+) -> tuple[Samples, list[Sound]]:
+    """Return a recording after a lead; it comes without a click, and is as it was but for its edges."""
+    lead = _under(bed, round(lead_seconds * sample_rate), random)
+    recording = np.rint(_faded(samples, sounds, sample_rate)).astype(np.int16)
+    return np.concatenate([lead, recording]), [_later(sound, len(lead) / sample_rate) for sound in sounds]
+
+
+def _under(bed: Samples | None, n_samples: int, random: np.random.Generator) -> Samples:
+    """Return what lies under recordings: background, or hiss where there is none."""
+    if bed is None:
+        return _hiss(n_samples, random)
+    # As often around as it takes; from somewhere in it, so that not every row has its beginning.
+    return bed[(int(random.integers(len(bed))) + np.arange(n_samples)) % len(bed)]
 
 
 def _later(sound: Sound, seconds: float) -> Sound:
