@@ -122,7 +122,7 @@ class School:
         """Return what checkpoints and thresholds are chosen on: recordings as they are, scenes, and background."""
         scenes = self.heard_in_training(clips)
         return [
-            *real_streams(clips, self.spec.sample_rate, self.lead_seconds),
+            *real_streams(clips, self.spec.sample_rate, self.lead_seconds, trim=self.trim),
             *simulated_streams(scenes, self.stream_seconds, self.lead_seconds, seed=1, workers=self.workers),
             *negative_streams(scenes, self.stream_seconds, seed=1, workers=self.workers),
         ]

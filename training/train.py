@@ -260,7 +260,7 @@ def _each_group_left_out(
     school: School, splits: Sequence[Split], clips: Sequence[Clip], file: Path, how_long: HowLong
 ) -> tuple[Lesson, Judged]:
     """Test each group with what was learned from the others, then learn from all of them."""
-    shares_nothing = [_nothing_shared(school, parts.training, parts.test) for parts in splits][0]
+    said = [_nothing_shared(school, parts.training, parts.test) for parts in splits]
     settings: list[PlayedSetting] = []
     for i, parts in enumerate(splits):
         other = learn(school, parts.training, file.with_name(f"without-{i + 1}.onnx"), how_long=how_long)
@@ -276,7 +276,7 @@ def _each_group_left_out(
     choosing = {id(one) for one in both[0]}
     reporting = [replace(one, played=[p for p in one.played if id(p) not in choosing]) for one in settings]
     halves = "one half of the groups, each left out of what was learned", "the other half"
-    return lesson, Judged(both[0], [], reporting, *halves, f"For each group that was left out: {shares_nothing}")
+    return lesson, Judged(both[0], [], reporting, *halves, f"For each group that was left out: {said[0]}")
 
 
 def _nothing_shared(school: School, learned: Sequence[Clip], test: Sequence[Clip]) -> str:
@@ -297,7 +297,7 @@ def _tested(school: School, model: Model, test: Sequence[Clip], seed: int = 0) -
         *simulated_streams(unseen, seconds, lead, seed=seed, workers=workers),
         *negative_streams(unseen, seconds, seed=seed, workers=workers),
     ]
-    real = real_streams(test, school.spec.sample_rate, lead)
+    real = real_streams(test, school.spec.sample_rate, lead, trim=school.trim)
     return [
         PlayedSetting("recordings", "real", background, play(model, real)),
         PlayedSetting("simulated scenes", "simulated", background, play(model, simulated)),
