@@ -12,6 +12,7 @@ pytest.importorskip("scipy")
 from streamd.logmel import log_mel
 from tests.tiny_models import SAMPLE_RATE, SPEC, TONES, tone
 from tests.training.tone_streams import HIGH, LOW, MIDDLE, loud, stream
+from training.design.fit import Score
 from training.design.receptive_field import Layer
 from training.design.stream import posteriors_of_hops
 from training.design.streaming import Part, StreamNetwork
@@ -112,3 +113,8 @@ def test_long_background_is_decided_in_pieces_side_by_side(monkeypatch):
 def test_a_sound_of_a_label_that_the_network_lacks_is_refused():
     with pytest.raises(ValueError, match="labelled Low tone; the network has Whistle"):
         scorer([stream("one", 5, loud(1))], SPEC, ["Whistle"], HOP)
+
+
+def test_networks_to_which_the_budget_leaves_nothing_are_told_apart_by_laxer_ones() -> None:
+    assert Score(0.0, 30.0, False, 0.6).rank > Score(0.0, 5.0, False, 0.2).rank
+    assert Score(0.1, 30.0, False, 0.2).rank > Score(0.0, 5.0, False, 0.6).rank

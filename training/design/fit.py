@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -67,13 +67,16 @@ class Score:
     alarms_per_hour: float
     keeps_budget: bool
     """Every label hears something within the budget; one that is deaf to it keeps nothing."""
+    lax_recall: float = 0.0
+    """0 to 1, the same mean at budgets that allow more: it tells networks apart to which the budget leaves nothing."""
 
     @property
-    def rank(self) -> tuple[float, float, float]:
-        """Higher is better: the budget is kept; then recall, then fewer alarms. Where it is not kept, no alarm at all
-        means that a label is deaf: that is worse than any alarms."""
+    def rank(self) -> tuple[float, float, float, float]:
+        """Higher is better: the budget is kept; then recall, then recall at laxer budgets, then fewer alarms. Where it
+        is not kept, no alarm at all means that a label is deaf: that is worse than any alarms."""
         deaf = not self.keeps_budget and self.alarms_per_hour == 0
-        return float(self.keeps_budget), self.recall, -math.inf if deaf else -self.alarms_per_hour
+        alarms = -math.inf if deaf else -self.alarms_per_hour
+        return float(self.keeps_budget), self.recall, self.lax_recall, alarms
 
     def __str__(self) -> str:
         kept = "within" if self.keeps_budget else "not every label within"
@@ -156,7 +159,7 @@ def fit(
         audio_seconds=run.learner.audio_seconds,
         seconds=run.seconds,
         losses=list(enumerate(run.losses, start=1)),
-        checkpoints=[(step, Score(recall, alarms, kept)) for step, recall, alarms, kept in run.checks],
+        checkpoints=run.checks,
         chosen_step=run.best_step or run.learner.step,
     )
 
@@ -232,7 +235,7 @@ class _Run:
         self.n_rising = min(settings.n_rising, settings.n_steps // 5 if settings.n_steps else settings.n_rising)
         self.falls_from = self.n_rising
         self.losses: list[float] = []
-        self.checks: list[tuple[int, float, float, bool]] = []
+        self.checks: list[tuple[int, Score]] = []
         self.best: dict[str, Any] | None = None
         self.best_step: int | None = None
         self._begun = time.monotonic()
@@ -259,7 +262,7 @@ class _Run:
             raise DataError(f"{self.path} is of another run ({'; '.join(other)}): give another folder, or remove it")
         learner.restore(kept["learner"])
         self.n_steps, self.falls_from, self._seconds_before = kept["n_steps"], kept["falls_from"], kept["seconds"]
-        self.losses, self.checks = kept["losses"], [tuple(check) for check in kept["checks"]]
+        self.losses, self.checks = kept["losses"], [(step, Score(*found)) for step, *found in kept["checks"]]
         self.best, self.best_step = kept["best"], kept["best_step"]
 
     @property
@@ -283,7 +286,7 @@ class _Run:
             "falls_from": self.falls_from,
             "seconds": self.seconds,
             "losses": self.losses,
-            "checks": self.checks,
+            "checks": [(step, *astuple(score)) for step, score in self.checks],
             "best": self.best,
             "best_step": self.best_step,
         }
@@ -294,7 +297,7 @@ class _Run:
         """All steps are done, or the last checks were all worse than one before."""
         if self.n_steps is not None and self.learner.step >= self.n_steps:
             return True
-        return len([step for step, *_ in self.checks if step > (self.best_step or 0)]) >= self.settings.patience
+        return len([step for step, _ in self.checks if step > (self.best_step or 0)]) >= self.settings.patience
 
     @property
     def is_checkpoint_due(self) -> bool:
@@ -357,8 +360,8 @@ class _Run:
         """Ask the scorer, and keep the weights if they are the best so far; of equals the later."""
         candidate = self.candidate()
         score = scorer(candidate)
-        ranks = [Score(recall, alarms, kept).rank for _, recall, alarms, kept in self.checks]
+        ranks = [one.rank for _, one in self.checks]
         if not ranks or score.rank >= max(ranks):
             self.best, self.best_step = candidate.state_dict(), self.learner.step
-        self.checks.append((self.learner.step, score.recall, score.alarms_per_hour, score.keeps_budget))
+        self.checks.append((self.learner.step, score))
         return score
