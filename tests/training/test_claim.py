@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from examples.claim import CLEAN, QUIET, RECIPE, conditions, picture, pooled, recognised, rows
+from examples.claim.compare import CLEAN, QUIET, RECIPE, conditions, picture, pooled, recognised, rows
 from training.expect.event_match import Sound
 from training.expect.familiarity import trained_on
 from training.expect.heard import Heard

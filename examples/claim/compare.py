@@ -1,7 +1,7 @@
 """A claim, put to the test: networks are robust only within the variance that they have seen.
 
     python examples/percussion/make_data.py            # once: drum sounds of a dozen kits
-    python -m examples.claim examples-data/percussion  # five seeds; prints the table, writes claim.json and claim.svg
+    python -m examples.claim.compare examples-data/percussion    # five seeds: the table, claim.json, claim.svg
 
 The same network is trained twice on the same drum sounds for as many steps: on the clips as they are, and on the
 simulator's rooms, noises and microphones. Both are asked which drum they hear in kits that neither has heard, one thing
@@ -273,7 +273,7 @@ def main() -> None:
     print_table(table)
     given.out.mkdir(parents=True, exist_ok=True)
     result = {
-        "made_by": "python -m examples.claim",
+        "made_by": "python -m examples.claim.compare",
         "seeds": given.seeds,
         "steps": given.steps,
         "kits": len(groups),
