@@ -315,3 +315,14 @@ def test_every_line_is_a_sentence_without_a_zero_rate():
     assert not any(" 0 an hour" in line for line in told.verdict)
     assert any(line.startswith("For scale") for line in told.verdict)
     assert msgspec.json.decode(msgspec.json.encode(told), type=ExpectChapter) == told
+
+
+@pytest.mark.parametrize(("alone", "named", "feasible"), [(3, 9, "yes"), (7, 5, "partly")])
+def test_where_most_clips_stand_alone_nothing_is_sure_and_it_is_said_first(alone, named, feasible):
+    known = msgspec.structs.replace(prepared(facts()), evidence={"alone": alone, "source": named})
+    found = judged(chapter(condition(result())), known)
+    assert found.feasible == feasible
+    assert ("which clips are of one recording" in " ".join(found.verdict[:2])) == (feasible == "partly")
+    # However bad the rest is: a high recall in the table must not stand without it.
+    poor = judged(chapter(condition(result(alarms=80))), known)
+    assert ("which clips are of one recording" in poor.verdict[1]) == (feasible == "partly")

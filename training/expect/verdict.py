@@ -21,6 +21,10 @@ from training.expect.similar_tasks import similar_tasks
 
 Feasible = Literal["yes", "partly", "no", "unknown"]
 
+NOT_TOLD_APART = (
+    "Nothing tells which clips are of one recording. If they all are, each figure below is of that recording alone and"
+    " says nothing of another: name their sources in labels.csv (path, source) and train again."
+)
 MOST_LABELS = 5
 """Told one by one, the worst first; the table has all."""
 
@@ -50,7 +54,11 @@ def judged(
         expect,
         feasible=feasible,
         level=level(conditions, verdicts),
-        verdict=[headline, *_reasons(expect, verdicts, facts, shipped, curve, control)],
+        verdict=[
+            headline,
+            *([] if told_apart else [NOT_TOLD_APART]),
+            *_reasons(expect, verdicts, facts, shipped, curve, control),
+        ],
         helps_most=helps_most(verdicts, conditions, expect.matrix, shipped, curve, control),
         learning_curve=curve.as_reported() if curve else expect.learning_curve,
         shuffled=control.as_reported() if control else expect.shuffled,
@@ -123,8 +131,7 @@ def _feasible(
     if heard and kept and recorded and told_apart:
         return "yes", "Feasible: the sounds are heard, and the budget of false alarms is kept, both surely."
     parts = {
-        "nothing tells which clips are of one recording, and if they all are, these figures are of that recording"
-        " alone (say it in labels.csv: path, source)": not told_apart,
+        "nothing tells which clips are of one recording": not told_apart,
         "too many sounds are still missed": any(
             one.hearing in ("fair", "poor", "by chance") and not one.is_unsure for one in found
         ),
