@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.prepare.simulation.chance import generator
+from training.prepare.simulation.chance import Range, generator
 from training.prepare.simulation.level import Level, LevelRange, draw
 
 
@@ -23,4 +23,7 @@ def test_silence_stays_silence():
 
 def test_what_is_drawn_lies_in_its_range():
     rng = generator(1, "a", "level")
-    assert all(-50 <= draw(rng, LevelRange()).db <= -15 for _ in range(200))
+    drawn = [draw(rng, LevelRange(Range(-30.0, -20.0))).db for _ in range(200)]
+    assert all(-30 <= db <= -20 for db in drawn)
+    assert min(drawn) < -29
+    assert max(drawn) > -21
