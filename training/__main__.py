@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"training: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("training: stopped; the same command goes on from where it was", file=sys.stderr)
+        goes_on = "; the same command goes on from where it was" if options.command == "train" else ""
+        print(f"training: stopped{goes_on}", file=sys.stderr)
         return 130
     return 0
 
@@ -32,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> Iterable[str]:
+    from rich.console import Console
+
+    from training.design.progress import Terminal
     from training.recipe import read_recipe
     from training.train import Request, train
 
@@ -45,7 +49,11 @@ def _train(options: argparse.Namespace) -> Iterable[str]:
         options.thorough,
         options.alarms_per_hour,
     )
-    return train(request)
+    if not sys.stderr.isatty():
+        yield from train(request)
+        return
+    with Terminal(Console(stderr=True)) as bar:
+        yield from train(request, bar)
 
 
 def _prepare(options: argparse.Namespace) -> Iterable[str]:

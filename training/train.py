@@ -7,6 +7,7 @@ has learned from all of them.
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from streamd.errors import DataError
+from streamd.errors import DataError, UsageError
 from streamd.events import slug
 from streamd.model import Model
 from training.chapters import design_chapter, prepare_chapter, process_chapter, sources_of
@@ -131,6 +132,8 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
         ModelError: the network doesn't pass a gate; there is no model then.
     """
     check_budget(request.alarms_per_hour)
+    if not 0 < request.minutes < math.inf:
+        raise UsageError(f"--minutes {request.minutes:g}; expected a positive number, such as 10")
     clock = Clock(request.minutes)
     recipe = request.recipe
     known = yield from prepare(request.data, request.layout, recipe.labels, recipe.trim)

@@ -129,3 +129,9 @@ def test_silent_clips_get_one_line_before_anything_long_begins(tmp_path: Path, c
     assert main(["train", str(tmp_path / "data"), "-o", str(tmp_path / "out")]) == 65
     assert capsys.readouterr().err.strip().endswith("are silent; expected recordings with the sound")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
+def test_minutes_that_are_none_get_one_line(minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["train", str(tmp_path), "-o", str(tmp_path / "out"), f"--minutes={minutes}"]) == 64
+    assert "expected a positive number" in capsys.readouterr().err

@@ -32,7 +32,10 @@ class Quiet:
 
 
 class Terminal:
-    """A bar on a terminal, with the loss and the audio heard; a line for each check. Use it in a with statement."""
+    """A bar on a terminal from the first step to the last, with the loss and the audio heard; a line for each check.
+
+    Use it in a with statement, which leaves the terminal as it was whatever ends the fit.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         told = TextColumn("{task.fields[told]}")
@@ -42,7 +45,6 @@ class Terminal:
         self._task = self._bar.add_task("fit", total=None, told="")
 
     def __enter__(self) -> Terminal:
-        self._bar.start()
         return self
 
     def __exit__(
@@ -54,7 +56,10 @@ class Terminal:
         """Move the bar."""
         told = f"{audio_seconds / 60:.0f} min of audio heard"
         told = told if math.isnan(loss) else f"loss {loss:.4f}, {told}"
+        self._bar.start()
         self._bar.update(self._task, completed=step, total=n_steps, told=told)
+        if step == n_steps:
+            self._bar.stop()
 
     def checked(self, step: int, told: str) -> None:
         """Print a line above the bar."""
