@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from streamd.errors import DataError
 from training.prepare.clips import Clip
-from training.prepare.groups import Group
+from training.prepare.groups import Group, find_groups
 from training.prepare.split import GAP_SECONDS, split
 
 
@@ -206,3 +207,27 @@ def test_a_fold_that_lacks_a_label_trains_and_does_not_test():
     holds = ["ab", "b", "a", "ab", "a", "b", "a", "ab", "b", "a", "c", "c", "c", "ac", "bc"]
     [only] = split([group(f"kit {i}", *held, n_clips=1 + i) for i, held in enumerate(holds)])
     assert labels(only.training) == labels(only.test) == {"a", "b", "c"}
+
+
+@example([{"a", "c"}, {"b", "c"}, {"a", "b"}])  # two folds are too few
+@given(st.lists(st.sets(st.sampled_from("abcdef"), min_size=1), min_size=2, max_size=24))
+def test_what_tests_or_tunes_leaves_something_of_each_of_its_labels_to_learn_from(held):
+    groups = [group(f"g{i}", *sorted(names), n_clips=1 + i % 4) for i, names in enumerate(held)]
+    n_groups = Counter(label for one in groups for label in labels(one.clips))
+    assume(min(n_groups.values()) > 1)
+    for one in split(groups):
+        assert labels(one.test) | labels(one.tuning) <= labels(one.training)
+
+
+def test_groups_of_one_name_are_two_groups():
+    clips = [Clip(Path(f"nowhere/kitchen_{i}.wav"), "ab"[i % 2], None, None, None, None) for i in range(6)]
+    clips += [Clip(Path(f"nowhere/hall{n}_{i}.wav"), "ab"[i], None, None, None, None) for n in "xyzvw" for i in (0, 1)]
+    clips += [Clip(Path(f"nowhere/{i}.wav"), "ab"[i % 2], None, None, "kitchen", None) for i in range(4)]
+    clips = [replace(clip, split="train") for clip in clips]
+    clips += [Clip(Path(f"nowhere/test_{i}.wav"), "ab"[i], None, None, "studio", "test") for i in (0, 1)]
+    groups = find_groups(clips)
+    assert len({one.name for one in groups}) == len(groups) == 8
+    assert {"kitchen", "kitchen (by file name)"} < {one.name for one in groups}
+    [only] = split(groups)
+    assert_apart(only)
+    assert len({clip.path for part in (only.training, only.tuning, only.test) for clip in part}) == len(clips)

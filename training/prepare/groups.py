@@ -28,6 +28,9 @@ Floor = NDArray[np.float64]
 N_FOLDS = 5
 """As many as ESC-50 has; with ten, a test fold of sixty clips holds six and its figures jump."""
 
+LEAST_FOLDS = 3
+"""That hold a label, if it has as many groups: one tests, one tunes, and one is left to learn from."""
+
 MATCH_DB = 2.0
 """Root mean square over the bands up to which two floors are one. Pieces of half a second and more of one recording
 with a steady noise lie within it, as the tests show. It joins what was cut from one recording, and can't tell a
@@ -48,7 +51,7 @@ _BAND_EDGES_HZ = np.geomspace(100, 8000, 9)
 
 @dataclass(frozen=True)
 class Group:
-    """Clips that belong together; `name` is the source of each of them."""
+    """Clips that belong together; `name` is the source of each of them, and no other group's."""
 
     name: str
     evidence: Evidence
@@ -82,47 +85,79 @@ def find_groups(clips: Iterable[Clip]) -> list[Group]:
         name = f"{alike[0].parent.name}/{alike[0].stem}" + (" and alike" if len(alike) > 1 else "")
         for path in alike:
             members[evidence, name] += of_path[path]
-    groups = [
-        Group(name, evidence, [replace(clip, source=name) for clip in found])
-        for (evidence, name), found in members.items()
-    ]
-    return sorted(groups, key=lambda group: (-len(group.clips), group.name, group.evidence))
+    n_called = Counter(name for _, name in members)
+    groups = []
+    for (evidence, name), found in members.items():
+        # Two that happen to have one name stay two; a source keeps it, for tables beside the data name it.
+        unique = name if n_called[name] == 1 or evidence == "source" else f"{name} (by {evidence})"
+        groups.append(Group(unique, evidence, [replace(clip, source=unique) for clip in found]))
+    return sorted(groups, key=_order)
 
 
 def folds(groups: Iterable[Group], n_folds: int = N_FOLDS) -> list[list[Clip]]:
     """Return all clips in folds with about the same share of every label, no group in two of them.
 
-    Each fold is tested once with the others to learn from. With fewer than n_folds groups of some label, each of that
-    label's groups is left out once: fold i tests its group i, and some folds lack the label. The number of folds is
-    the lesser of n_folds and the most groups that any label has. The same groups give the same folds, in any order.
+    As `group_folds` puts the groups.
 
     Raises:
         DataError: all clips of a label are one group: nothing would be left to learn from, or to test on.
     """
-    groups = sorted(groups, key=lambda group: (-len(group.clips), group.name, group.evidence))
-    of_label = Counter(label for group in groups for label in {clip.label for clip in group.clips} - {None})
-    for label, n_groups in of_label.items():
+    return [[clip for group in fold for clip in group.clips] for fold in group_folds(groups, n_folds)]
+
+
+def group_folds(groups: Iterable[Group], n_folds: int = N_FOLDS) -> list[list[Group]]:
+    """Return groups in folds with about the same share of every label.
+
+    Each fold is tested once with the others to learn from. With fewer than n_folds groups of some label, each of that
+    label's groups is left out once, and some folds lack the label. The number of folds is the lesser of n_folds and
+    the most groups that any label has; more only where labels that share groups would else be in fewer folds than
+    LEAST_FOLDS. The same groups give the same folds, in any order.
+
+    Raises:
+        DataError: all clips of a label are one group: nothing would be left to learn from, or to test on.
+    """
+    groups = sorted(groups, key=_order)
+    n_left = Counter(label for group in groups for label in _labels(group))
+    for label, n_groups in n_left.items():
         if n_groups < 2:
-            only = next(group for group in groups if any(clip.label == label for clip in group.clips))
+            only = next(group for group in groups if label in _labels(group))
             raise DataError(
                 f"all clips of {label!r} come from one recording or session ({only.name!r}, by {only.evidence});"
                 " add clips of another one, or tell them apart in labels.csv's column source"
             )
-    n_folds = min(n_folds, max(of_label.values()))
+    needed = {label: min(n_groups, LEAST_FOLDS) for label, n_groups in n_left.items()}
     n_clips = Counter(clip.label for group in groups for clip in group.clips)
-    result: list[list[Clip]] = [[] for _ in range(n_folds)]
-    shares: list[Counter[str | None]] = [Counter() for _ in range(n_folds)]
+    result: list[list[Group]] = [[] for _ in range(min(n_folds, max(n_left.values())))]
+    shares: list[Counter[str | None]] = [Counter() for _ in result]
     for group in groups:
-        own = Counter(clip.label for clip in group.clips)
+        own, labels = Counter(clip.label for clip in group.clips), _labels(group)
+        n_left.subtract(labels)
+
+        def keeps_apart(fold: int, labels: set[str] = labels) -> bool:
+            """Tell whether each label could still come to be in as many folds as it needs."""
+            held = {label: sum(label in other for i, other in enumerate(shares) if i != fold) for label in labels}
+            return all(held[label] + 1 + n_left[label] >= needed[label] for label in labels)
 
         def fullness(fold: int, own: Counter[str | None] = own) -> tuple[float, int]:
             """Return how full a fold would be of this group's labels, as a share of all their clips."""
-            return sum((shares[fold][label] + n) / n_clips[label] for label, n in own.items()), len(result[fold])
+            filled = sum((shares[fold][label] + n) / n_clips[label] for label, n in own.items())
+            return filled, sum(len(other.clips) for other in result[fold])
 
-        best = min(range(n_folds), key=fullness)
-        result[best] += group.clips
+        best = min(filter(keeps_apart, range(len(result))), key=fullness, default=len(result))
+        if best == len(result):
+            result.append([])
+            shares.append(Counter())
+        result[best].append(group)
         shares[best] += own
     return result
+
+
+def _order(group: Group) -> tuple[int, str, str]:
+    return -len(group.clips), group.name, group.evidence
+
+
+def _labels(group: Group) -> set[str]:
+    return {clip.label for clip in group.clips if clip.label is not None}
 
 
 def noise_floor(samples: NDArray[np.float32], sample_rate: int, *, least_range_db: float = _LEAST_RANGE_DB) -> Floor:

@@ -14,7 +14,7 @@ import soundfile
 
 from streamd.errors import DataError
 from training.prepare.clips import Clip
-from training.prepare.groups import N_FOLDS, Group, folds
+from training.prepare.groups import N_FOLDS, Group, group_folds
 
 Part = Literal["training", "tuning", "test"]
 
@@ -111,17 +111,16 @@ def _fifths(groups: Sequence[Group]) -> list[list[Group]]:
     """Return groups in five folds, or in none if some label has too few."""
     if _fewest_groups(groups) < N_FOLDS:
         return []
-    of_name = {group.name: group for group in groups}
-    return [[of_name[name] for name in dict.fromkeys(str(clip.source) for clip in fold)] for fold in folds(groups)]
+    return group_folds(groups)
 
 
 def _folds(groups: Sequence[Group]) -> list[Split]:
     """Return one split where every label has five groups, else one for each that is left out."""
-    clips_of = folds(groups)
+    clips_of = [[clip for group in fold for clip in group.clips] for fold in group_folds(groups)]
     if _fewest_groups(groups) >= N_FOLDS:
         # Where groups hold several labels, a fold may lack one: then it trains.
         test, tuning, *rest = sorted(clips_of, key=lambda fold: -len(_labels(fold)))
-        reason = f"{len(groups)} groups in {N_FOLDS} folds, none cut: one tests, one tunes, {len(rest)} train"
+        reason = f"{len(groups)} groups in {len(clips_of)} folds, none cut: one tests, one tunes, {len(rest)} train"
         for what, part in (("tests", test), ("tunes", tuning)):
             missing = _labels(clip for group in groups for clip in group.clips) - _labels(part)
             if missing:
