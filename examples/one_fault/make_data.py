@@ -3,12 +3,13 @@
     python -m examples.one_fault.make_data
 
 The sound that matters is a bass drum's blow, which stands for a machine's knock: sixty recordings out of eleven kits.
-What else is heard there is everything else: the other drums of the same kits and spoken prompts, played by chance one
-after the other into six recordings of ten minutes. They are put together from real recordings, and say so; nothing in
-them is a bass drum. Written are four data sets:
+What else is heard there are spoken prompts and noises that are no drums (bells, beeps, swishes, a door, a crow), played
+by chance one after the other into six recordings of ten minutes. They are put together from real recordings, and say
+so. Written are five data sets:
 
     examples-data/one-fault                  kick/, background/, labels.csv with the kit of each clip
     examples-data/one-fault-no-background    the same without background/
+    examples-data/one-fault-among-drums      the same, but among prompts and all other drums of the same kits
     examples-data/one-recording              kick/: sixty clips cut out of one recording, numbered
     examples-data/one-recording-renamed      the same clips under names that hide it
 """
@@ -39,6 +40,9 @@ PEAK_DB = (-30.0, -3.0)
 """Of full scale, of each sound of a place: near and far."""
 HISS_DB = -65.0
 PROMPTS = "asterisk-core-sounds-en-wav"
+NOISES = "sonic-pi-samples"
+NO_NOISES = ("bd", "sn", "drum", "tabla", "loop", "elec_hollow_kick", "elec_soft_kick", "elec_fuzz_tom", "elec_cymbal")
+"""How the names of drums begin, and of loops with drums in them."""
 MUSIC = "wesnoth-1.16-music"
 
 Samples = NDArray[np.float32]
@@ -52,15 +56,26 @@ def main() -> None:
     with (drums / "labels.csv").open(newline="", encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
     chosen = _sixty([row for row in rows if row["label"] == LABEL])
-    others = [row for row in rows if row["label"] != LABEL]
     prompts = sorted(_recordings(PROMPTS).rglob("en*/*.wav"))
-    for name, has_background in (("one-fault", True), ("one-fault-no-background", False)):
+    noises = [path for path in sorted(_recordings(NOISES).rglob("*.flac")) if not _is_drum(path)]
+    others = [row for row in rows if row["label"] != LABEL]
+    kits = sorted({row["source"] for row in others})
+    # Each place has sounds of its own, so that what tests was never heard.
+    heard_in: dict[str, list[list[Path]]] = {
+        "one-fault": [noises[place::N_PLACES] for place in range(N_PLACES)],
+        "one-fault-no-background": [],
+        "one-fault-among-drums": [
+            [drums / row["path"] for row in others if kits.index(row["source"]) % N_PLACES == place]
+            for place in range(N_PLACES)
+        ],
+    }
+    for name, places in heard_in.items():
         data = _fresh(EXAMPLES_DATA / name)
         (data / LABEL).mkdir()
         for row in chosen:
             shutil.copy(drums / row["path"], data / row["path"])
-        if has_background:
-            _write_places(data / "background", drums, others, prompts)
+        if places:
+            _write_places(data / "background", places, prompts)
         with (data / "labels.csv").open("w", newline="", encoding="utf-8") as table:
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(("path", "source"))
@@ -85,15 +100,16 @@ def _sixty(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return sorted(chosen, key=lambda row: row["path"])
 
 
-def _write_places(folder: Path, drums: Path, others: list[dict[str, str]], prompts: list[Path]) -> None:
-    """Write recordings of places; each has kits and prompts of its own, so that what tests was never heard."""
+def _is_drum(path: Path) -> bool:
+    return path.stem.startswith(NO_NOISES) or "snare" in path.stem
+
+
+def _write_places(folder: Path, places: list[list[Path]], prompts: list[Path]) -> None:
+    """Write recordings of places."""
     folder.mkdir()
-    kits = sorted({row["source"] for row in others})
-    for place in range(N_PLACES):
-        own_kits = {kit for i, kit in enumerate(kits) if i % N_PLACES == place}
-        sounds = [drums / row["path"] for row in others if row["source"] in own_kits]
-        own = sounds, prompts[place::N_PLACES]
-        soundfile.write(folder / f"place-{'abcdef'[place]}.flac", _place(place, *own), SAMPLE_RATE, subtype="PCM_16")
+    for place, sounds in enumerate(places):
+        audio = _place(place, sounds, prompts[place::N_PLACES])
+        soundfile.write(folder / f"place-{'abcdef'[place]}.flac", audio, SAMPLE_RATE, subtype="PCM_16")
 
 
 def _place(seed: int, sounds: list[Path], prompts: list[Path]) -> Samples:

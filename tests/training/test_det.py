@@ -179,7 +179,30 @@ def test_hours_are_those_in_which_an_event_would_be_a_false_alarm(model):
     assert point.alarms().startswith("No false alarm in 0.0166 h: at most 181 an hour")
     [point] = det([full], facts, LOW, [0.6])
     assert (point.hours, point.recall) == (0.0, 1.0)
-    assert det([full], facts, HIGH, [0.6])[0].hours == pytest.approx((60 - warm) / 3600, abs=1e-4)
+    # Nor can an event of another label be one there.
+    assert det([full], facts, HIGH, [0.6])[0].hours == 0.0
+
+
+def test_an_event_on_a_sound_of_another_label_is_a_confusion_not_a_false_alarm(model):
+    facts = model.manifest
+    sounds = [(HIGH, 3.0, 3.5), (LOW, 8.0, 8.5)]
+    tones = [(LOW, onset, offset, 0.5) for _, onset, offset in [*sounds, (LOW, 13.0, 13.5)]]
+    heard = stream("room", 20, tones)
+    labelled = replace(heard, sounds=tuple(Sound(*one) for one in sounds))
+    [point] = det(play(model, [labelled]), facts, LOW, [0.6])
+    assert (point.heard, point.n_confused, point.n_false_alarms) == ((True,), 1, 1)
+    assert point.n_gained == 0
+
+
+def test_a_threshold_is_chosen_that_hears_much_without_taking_much_for_it():
+    def point(threshold: float, n_heard: int, n_confused: int) -> Point:
+        delays = tuple(0.1 if i < n_heard else None for i in range(10))
+        return Point(threshold, delays, ("a",) * 10, 0, 10.0, n_confused)
+
+    points = [point(0.2, 10, 9), point(0.5, 8, 2), point(0.8, 5, 0), point(0.9, 0, 0)]
+    assert choose(points, 0.5) == points[1]
+    # Of labels that are always taken for another the best is still told: it hears more than nothing.
+    assert choose([point(0.2, 4, 9), point(0.5, 2, 3), point(0.9, 0, 0)], 0.5) == point(0.5, 2, 3)
 
 
 def test_an_event_that_never_ends_hears_one_sound_and_not_all(model):

@@ -72,7 +72,8 @@ def test_every_count_is_what_was_put_in(model: Model, streams):
     assert low.threshold == 0.6
     assert 0 < low.delay_seconds[0] <= low.delay_seconds[1] < 0.3
     assert [(point.recall, point.n_false_alarms) for point in low.det if point.threshold == 0.6] == [(0.8, 2)]
-    assert (middle.n_sounds, middle.recall, middle.n_false_alarms, middle.f1) == (0, None, 2, 0.0)
+    assert (middle.n_sounds, middle.recall, middle.f1) == (0, None, 0.0)
+    assert (middle.n_false_alarms, middle.n_confused) == (1, 1)
     assert (high.n_groups, high.n_heard, high.n_false_alarms) == (2, 2, 0)
     assert high.recall_interval[0] < 2 / 3 < high.recall_interval[1]
     assert sum(n for _, _, n in condition.calibration) > 3000

@@ -35,6 +35,7 @@ def result(
         recall=heard / of if of else None,
         recall_interval=interval,
         n_false_alarms=alarms,
+        n_confused=0,
         hours=hours,
         alarms=alarms_per_hour(alarms, hours, 0.5),
         f1=None,

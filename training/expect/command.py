@@ -194,7 +194,8 @@ def told(found: report.Report) -> Iterator[str]:
                 if one.delay_seconds is None
                 else ", heard after {:.2f} s, 95 % after {:.2f} s".format(*one.delay_seconds)
             )
-            yield f"  {one.label}, threshold {one.threshold:g}: {recall}{f1}{late}"
+            confused = f", {one.n_confused} events on other sounds" if one.n_confused else ""
+            yield f"  {one.label}, threshold {one.threshold:g}: {recall}{f1}{late}{confused}"
             yield f"    {one.alarms}"
     yield f"\n{found.expect.thresholds}"
     yield from (f"left out: {line}" for line in found.left_out)

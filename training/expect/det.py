@@ -1,8 +1,9 @@
 """Recall against false alarms per hour, over thresholds: the detection error trade-off (DET) of one label.
 
 Streams are played once (play.py); every threshold is then decided anew by the daemon's own code on the same
-posteriors. A labelled sound is heard if an event begins while it lasts, give or take the collar; an event that begins
-outside all of them is a false alarm. So one event that never ends hears one sound, not all of them.
+posteriors. A labelled sound is heard if an event begins while it lasts, give or take the collar. An event that begins on
+a sound of another label is a confusion: how many there are follows from how many sounds there are, not from how many
+hours. One that begins outside all sounds is a false alarm. So one event that never ends hears one sound, not all of them.
 
 Where an event begins is known to within the model's onset delay only: the delay is a median, so what is heard sooner is
 placed too early. The event may have begun anywhere between there and the end of the hop that heard it first.
@@ -38,8 +39,16 @@ class Point:
     groups: tuple[str, ...]
     """The group of each labelled sound, in the same order."""
     n_false_alarms: int
+    """Events where no labelled sound is."""
     hours: float
-    """Of audio in which an event of this label would have been a false alarm."""
+    """Of audio in which an event would have been a false alarm."""
+    n_confused: int = 0
+    """Events on sounds of other labels."""
+
+    @property
+    def n_gained(self) -> int:
+        """Sounds heard, less confusions: an event that names the wrong sound undoes one that names the right one."""
+        return sum(self.heard) - self.n_confused
 
     @property
     def heard(self) -> tuple[bool, ...]:
@@ -110,14 +119,16 @@ def outcomes(
     gaps = [(label, spec.min_silence_seconds) for label, spec in candidates]
     zones = {key: [Zones(one, manifest, *key) for one in played] for key in dict.fromkeys(gaps)}
     found: list[list[list[float | None]]] = [[[None] * len(zone.sounds) for zone in zones[key]] for key in gaps]
-    n_false_alarms = [0] * len(candidates)
+    n_false_alarms, n_confused = [0] * len(candidates), [0] * len(candidates)
     columns = np.array([manifest.labels.index(label) for label, _ in candidates], np.intp)
     specs = [spec for _, spec in candidates]
     for edge, hop in onsets([one.posteriors for one in played], specs, manifest.hop_seconds, columns):
         zone = zones[gaps[edge.label]][edge.row]
-        heard = zone.sound_at(float(zone.places[edge.hop]))
+        place = float(zone.places[edge.hop])
+        heard = zone.sound_at(place)
         if heard is None:
-            n_false_alarms[edge.label] += 1
+            counts = n_confused if zone.is_on_another(place) else n_false_alarms
+            counts[edge.label] += 1
         elif found[edge.label][edge.row][heard] is None:
             end = float(played[edge.row].end_seconds[hop])
             found[edge.label][edge.row][heard] = end - zone.sounds[heard].onset_seconds
@@ -128,8 +139,9 @@ def outcomes(
             groups=tuple(one.group for one, zone in zip(played, zones[key], strict=True) for _ in zone.sounds),
             n_false_alarms=n_false,
             hours=sum(zone.absent_seconds for zone in zones[key]) / 3600,
+            n_confused=n_other,
         )
-        for spec, key, delays, n_false in zip(specs, gaps, found, n_false_alarms, strict=True)
+        for spec, key, delays, n_false, n_other in zip(specs, gaps, found, n_false_alarms, n_confused, strict=True)
     ]
 
 
@@ -140,9 +152,10 @@ def with_threshold(spec: DecisionSpec, at: float) -> DecisionSpec:
 
 
 def choose(points: Sequence[Point], alarms_per_hour: float) -> Point | None:
-    """Return the point of best recall among those that keep a budget, as all above them do; None if none hears a sound.
+    """Return the best point among those that keep a budget, as all above them do; None if none hears a sound.
 
-    Of points of equal recall it is the middle one: as far from missing as from alarming.
+    The best hears most, confusions taken off. Of points that are equally good it is the middle one: as far from missing
+    as from alarming.
     """
     return choose_within(points, alarms_per_hour * points[0].hours)
 
@@ -150,9 +163,10 @@ def choose(points: Sequence[Point], alarms_per_hour: float) -> Point | None:
 def choose_within(points: Sequence[Point], most: float) -> Point | None:
     """Return the same for a budget that is a number: so many false alarms at most, in all the hours together."""
     allowed = points[lowest_within(np.array([one.n_false_alarms for one in points]), most) :]
-    n_heard = max((sum(one.heard) for one in allowed), default=0)
-    best = [one for one in allowed if sum(one.heard) == n_heard]
-    return best[len(best) // 2] if n_heard else None
+    hearing = [one for one in allowed if any(one.heard)]
+    most_gained = max((one.n_gained for one in hearing), default=0)
+    best = [one for one in hearing if one.n_gained == most_gained]
+    return best[len(best) // 2] if best else None
 
 
 def choose_and_report(
@@ -204,7 +218,7 @@ def halves(played: Sequence[Played], label: str) -> tuple[list[Played], list[Pla
 
 
 class Zones:
-    """Where events of one label are expected in one stream: while a sound of it lasts, give or take the collar."""
+    """Where events of one label are expected in one stream, and where none: a sound lasts, give or take the collar."""
 
     def __init__(self, one: Played, manifest: Manifest, label: str, gap_seconds: float) -> None:
         """Find them; sounds closer than the gap are one, as the decision makes one event of them."""
@@ -213,6 +227,9 @@ class Zones:
         self._onsets = np.array([sound.onset_seconds for sound in self.sounds])
         self._begins = self._onsets - margin
         self._ends = np.array([sound.offset_seconds for sound in self.sounds]) + margin
+        others = [sound for sound in one.stream.sounds if sound.label != label]
+        self._other_begins = np.array([sound.onset_seconds for sound in others]) - margin
+        self._other_ends = np.array([sound.offset_seconds for sound in others]) + margin
         self._delay = manifest.onset_delay / manifest.sample_rate
         # Of every hop, where an event lies whose first candidate is this hop; the detector says the same.
         self.places = np.maximum(one.end_seconds - self._delay, 0.0)
@@ -233,10 +250,15 @@ class Zones:
 
         return min(map(int, around), key=distance, default=None)
 
+    def is_on_another(self, place: float) -> bool:
+        """Tell whether an event with this onset, in seconds, may have begun while a sound of another label lasted."""
+        return bool(np.any((self._other_begins <= place + self._delay) & (place <= self._other_ends)))
+
     def _n_absent(self) -> int:
         """Number of hops at which an event would be a false alarm."""
         present = np.zeros(len(self.places), np.bool_)
-        for begin, end in zip(self._begins - self._delay, self._ends, strict=True):
+        begins = np.concatenate([self._begins, self._other_begins]) - self._delay
+        for begin, end in zip(begins, np.concatenate([self._ends, self._other_ends]), strict=True):
             present[np.searchsorted(self.places, begin, "left") : np.searchsorted(self.places, end, "right")] = True
         return int((~present).sum())
 

@@ -150,6 +150,7 @@ def _result(heard: PlayedSetting, manifest: Manifest, label: str, alarms_per_hou
         recall=own.recall,
         recall_interval=own.recall_interval() if len(groups) > 1 else None,
         n_false_alarms=own.n_false_alarms,
+        n_confused=own.n_confused,
         hours=own.hours,
         alarms=head + own.alarms(alarms_per_hour),
         f1=event_f1(heard.played, manifest.hop_seconds, label),

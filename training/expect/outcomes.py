@@ -33,9 +33,9 @@ class Outcome:
 def outcomes_of(one: Played, manifest: Manifest, labels: Sequence[str]) -> Iterator[Outcome]:
     """Yield what became of the sounds and the events of some labels in one stream.
 
-    An event of another label that begins while a sound lasts is what a missed sound was taken for. Further events on a
-    sound that was heard, or taken for something already, are no outcome if they are of its label, and false alarms
-    otherwise.
+    An event of another label that begins while a sound lasts is a confusion: what a missed sound was taken for, or what
+    a sound was taken for besides, by another label too. Further events on a sound that was heard are no outcome if they
+    are of its label. So a sound with two events may be in two outcomes.
     """
     zones = {label: Zones(one, manifest, label, manifest.decision_of(label).min_silence_seconds) for label in labels}
     heard: set[tuple[str, int]] = set()
@@ -50,14 +50,12 @@ def outcomes_of(one: Played, manifest: Manifest, labels: Sequence[str]) -> Itera
             heard.add((event.label, at))
             yield Outcome("heard", one, zones[event.label].sounds[at], event)
     for event in strangers:
-        under = [
-            (label, at)
-            for label, zone in zones.items()
-            if (at := zone.sound_at(event.onset_seconds)) is not None and (label, at) not in heard
-        ]
+        under = [(label, at) for label, zone in zones.items() if (at := zone.sound_at(event.onset_seconds)) is not None]
         if under:
+            # A sound that nobody has heard yet comes first.
             label, at = min(
-                under, key=lambda one: abs(zones[one[0]].sounds[one[1]].onset_seconds - event.onset_seconds)
+                under,
+                key=lambda one: (one in heard, abs(zones[one[0]].sounds[one[1]].onset_seconds - event.onset_seconds)),
             )
             heard.add((label, at))
             yield Outcome("confused", one, zones[label].sounds[at], event)

@@ -113,8 +113,11 @@ class LabelResult(msgspec.Struct, frozen=True, kw_only=True):
     recall_interval: Interval | None
     """By group; None with fewer than two groups: nothing can be said."""
     n_false_alarms: int
+    """Events where no labelled sound is."""
+    n_confused: int
+    """Events on sounds of other labels."""
     hours: float
-    """Of audio in which an event of this label is a false alarm."""
+    """Of audio in which an event is a false alarm: without any labelled sound."""
     alarms: str
     """What may be said of false alarms an hour, given the hours."""
     f1: float | None
@@ -136,7 +139,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     collar_seconds: float
     labels: list[LabelResult]
     confusion: list[tuple[str | None, str | None, int]]
-    """Label of the sound, label of its event, how often; None: no sound, no event."""
+    """Label of the sound, label of its event, how often; None: no sound, no event. A sound may have several events."""
     calibration: list[tuple[float, float, int]]
     """Mean posterior, share that was on, number of hops, bin by bin."""
 

@@ -21,7 +21,7 @@ from training.design.fit import Score, Scorer
 from training.design.receptive_field import n_cold_outputs
 from training.design.streaming import StreamNetwork
 from training.expect.budget import ALARMS_PER_HOUR
-from training.expect.det import choose_within, outcomes, with_threshold
+from training.expect.det import Point, choose_within, outcomes, with_threshold
 from training.expect.play import LabelledStream, Played
 from training.expect.stream_delays import rough_onset_delay
 from training.expect.thresholds import most_alarms
@@ -46,7 +46,7 @@ def scorer(
 ) -> Scorer:
     """Return what scores a network on streams: mean recall of the labels, false alarms an hour of all of them together.
 
-    A label that only hears sounds over its budget counts as a recall of 0, with the alarms of the threshold that alarms
+    From a recall, confusions are taken off. A label that only hears sounds over its budget counts as a recall of 0, with the alarms of the threshold that alarms
     least; one that no threshold hears counts as a recall of 0, too, and alarms nobody. Neither keeps the budget.
 
     Args:
@@ -92,16 +92,21 @@ def _score(played: Sequence[Played], facts: Manifest, alarms_per_hour: float) ->
         if row[0].recall is None:
             continue
         best = choose_within(row, most_alarms(row[0].hours, alarms_per_hour))
-        recalls.append((best.recall or 0.0) if best else 0.0)
+        recalls.append(_gained(best))
         for times in LAXER:
             lax = choose_within(row, int(times * alarms_per_hour * row[0].hours))
-            lax_recalls.append((lax.recall or 0.0) if lax else 0.0)
+            lax_recalls.append(_gained(lax))
         if best is None:
             keeps_budget = False
             best = min((one for one in row if any(one.heard)), key=lambda one: one.n_false_alarms, default=None)
         rate += best.n_false_alarms / best.hours if best and best.hours else 0.0
     mean, lax_mean = (float(np.mean(found)) if found else 0.0 for found in (recalls, lax_recalls))
     return Score(mean, rate, keeps_budget, lax_mean)
+
+
+def _gained(point: Point | None) -> float:
+    """Part of the sounds that was heard, confusions taken off: where no sound has another label it is the recall."""
+    return max(0.0, point.n_gained / len(point.heard)) if point else 0.0
 
 
 def _played(network: StreamNetwork, stream: LabelledStream, hops: NDArray[np.float32], facts: Manifest) -> Played:

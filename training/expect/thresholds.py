@@ -37,7 +37,8 @@ MIN_SILENCE_SECONDS = (0.25, 0.5, 1.0, 2.0)
 """To choose from: pauses between words, steps, the beeps of one alarm, the barks of one dog."""
 PAYS_SHARE = 0.02
 PAYS_SOUNDS = 2
-"""A decision that is less simple must hear so many sounds more, and that part of all: one sound is luck."""
+"""A decision that is less simple must hear so many sounds more, confusions taken off, and that part of all: one sound
+is luck."""
 F1_PAYS = 0.02
 """The same for another min_silence."""
 LEAST_UNHEARD = 0.5
@@ -259,7 +260,7 @@ def _pays(one: Choice, simpler: Choice) -> bool:
         return one.keeps_budget
     if not one.keeps_budget:
         return one.chosen_on.n_false_alarms < simpler.chosen_on.n_false_alarms / 2
-    more = sum(one.chosen_on.heard) - sum(simpler.chosen_on.heard)
+    more = one.chosen_on.n_gained - simpler.chosen_on.n_gained
     return more >= max(PAYS_SOUNDS, ceil(PAYS_SHARE * len(one.chosen_on.heard)))
 
 
