@@ -1,9 +1,9 @@
 """Recall against false alarms per hour, over thresholds: the detection error trade-off (DET) of one label.
 
 Streams are played once (play.py); every threshold is then decided anew by the daemon's own code on the same
-posteriors. A labelled sound is heard if an event begins while it lasts, give or take the collar. An event that begins on
-a sound of another label is a confusion: how many there are follows from how many sounds there are, not from how many
-hours. One that begins outside all sounds is a false alarm. So one event that never ends hears one sound, not all of them.
+posteriors. A labelled sound is heard if an event begins while it lasts, give or take the collar. An event on a sound of
+another label is a confusion: how many there are follows from how many sounds there are, not from how many hours. One
+that begins outside all sounds is a false alarm. So one event that never ends hears one sound, not all of them.
 
 Where an event begins is known to within the model's onset delay only: the delay is a median, so what is heard sooner is
 placed too early. The event may have begun anywhere between there and the end of the hop that heard it first.
