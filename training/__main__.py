@@ -49,11 +49,7 @@ def _train(options: argparse.Namespace) -> Iterable[str]:
         options.thorough,
         options.alarms_per_hour,
     )
-    if not sys.stderr.isatty():
-        yield from train(request)
-        return
-    with Terminal(Console(stderr=True)) as bar:
-        yield from train(request, bar)
+    return train(request, Terminal(Console(stderr=True)) if sys.stderr.isatty() else None)
 
 
 def _prepare(options: argparse.Namespace) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,61 @@ def test_minutes_become_a_number_of_steps_that_is_kept(tmp_path):
     again = fit(tones.vgg(), tones.SPEC, tones.LABELS, tones.scenes, settings, tmp_path)
     assert again.n_steps == fitted.n_steps
     assert again.losses == fitted.losses
+
+
+def test_where_one_check_takes_most_of_the_minutes_it_still_trains(tmp_path):
+    def slow(network):
+        time.sleep(2.0)
+        return Score(1.0, 0.0, True)
+
+    settings = FitSettings(minutes=0.05, batch=8)
+    fitted = fit(tones.vgg(), tones.SPEC, tones.LABELS, tones.scenes, settings, tmp_path, slow)
+    assert fitted.checkpoints == []
+    plain = fit(tones.vgg(), tones.SPEC, tones.LABELS, tones.scenes, settings, tmp_path / "unchecked")
+    assert fitted.n_steps > plain.n_steps / 5
+
+
+class Heard:
+    """Notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def stepped(self, step, n_steps, loss, audio_seconds):
+        self.told.append(step)
+
+    def checked(self, step, told):
+        self.told.append(told)
+
+    def ended(self):
+        self.told.append("ended")
+
+
+def test_the_end_is_told_after_an_early_stop_and_after_an_error(tmp_path):
+    early, failed = Heard(), Heard()
+    scores = iter([Score(0.5, 0.0, True), *[Score(0.4, 0.0, True)] * 9])
+    fitted = tones.trained("vgg", tmp_path / "a", n_steps=30, scorer=lambda _: next(scores), progress=early)
+    assert fitted.n_steps < 30
+    assert early.told[-1] == "ended"
+    with pytest.raises(StopIteration):
+        tones.trained("vgg", tmp_path / "b", n_steps=30, scorer=lambda _: next(iter(())), progress=failed)
+    assert failed.told.count("ended") == 1
+    assert failed.told[-1] == "ended"
+
+
+@pytest.mark.parametrize(
+    ("batch", "share"), [(3, 0.25), (3, 0.75), (4, 0.75), (5, 0.75), (8, 0.25), (1, 0.0), (2, 0.0)]
+)
+def test_every_batch_has_a_scene_in_it(batch, share, tmp_path):
+    settings = FitSettings(n_steps=2, batch=batch, negative_share=share)
+    fitted = fit(tones.vgg(), tones.SPEC, tones.LABELS, tones.scenes, settings, tmp_path, negatives=tones.negatives)
+    assert fitted.audio_seconds == 2 * batch * 1.5
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_batch_too_small_for_negatives_is_refused_in_one_line(batch):
+    with pytest.raises(ValueError, match=rf"^batch {batch}; expected 3 or more.*negative_share 0\)$"):
+        FitSettings(n_steps=1, batch=batch)
 
 
 def test_augmentation_is_switched_on_by_settings_and_leaves_the_task_learnable(tmp_path):

@@ -26,7 +26,8 @@ from training.design import checkpoints
 from training.design.calibrate_batch_norm import calibrate
 from training.design.fit_settings import FitSettings
 from training.design.learner import Learner
-from training.design.progress import Progress, Quiet
+from training.design.plan import N_UNTIMED, Plan, Took
+from training.design.progress import Progress, telling
 from training.design.streaming import StreamNetwork
 from training.design.targets import grid
 from training.prepare.simulation.scene import Scene
@@ -39,20 +40,6 @@ are asked for than are taken, so they must be made when they are wanted; the ite
 
 ENDLESS = 1 << 40
 """Scenes asked for: how many will be wanted is known only when the first steps were timed."""
-
-TIMED_SHARE = 0.05
-"""Of the minutes, used to find out how many steps fit in; these steps are trained like all others."""
-N_TIMED = 8
-"""Steps that are timed at least, after the first two, which start everything."""
-N_UNTIMED = 2
-
-KEPT_SHARE = 0.95
-"""Of the minutes, planned with: the machine may be busier later than it was while the steps were timed."""
-
-N_CHECKS = 8
-FIRST_CHECK = 0.3
-"""The scorer is asked that often, at even distances from that share of all steps on: before, the learning rate is too
-high for a network that anybody would want."""
 
 N_CHECKPOINTS = 20
 """Written in a run besides those after each check: a kill costs a twentieth of it at most."""
@@ -135,7 +122,7 @@ def fit(
         folder: made if it isn't there; holds checkpoint.pt, and a log for TensorBoard.
         scorer: says after which step the weights were best; without one the last are taken.
         negatives: scenes of that length without any of the sounds: hard ones are found in them.
-        progress: told of each step.
+        progress: told of each step, and of the end.
 
     Raises:
         DataError: scenes that don't fit the network, or a folder that holds a run of other settings.
@@ -150,8 +137,8 @@ def fit(
         on_grid = grid(network, spec, labels, settings.target_delay_seconds)
         run = _Run(Learner(network.to(settings.device), spec, on_grid, settings), settings, folder / "checkpoint.pt")
         run.begin(scenes, negatives)
-        with SummaryWriter(str(folder), purge_step=run.learner.step + 1) as log:
-            _train(run, scenes, negatives, scorer, progress or Quiet(), log)
+        with SummaryWriter(str(folder), purge_step=run.learner.step + 1) as log, telling(progress) as told:
+            _train(run, scenes, negatives, scorer, told, log)
         chosen = run.chosen()
     return Fitted(
         network=chosen,
@@ -181,15 +168,15 @@ def _train(
         closing(_batches(negatives, learner.n_new_negatives, learner.n_first[1], learner.step)) as quiet,
     ):
         while not run.is_done:
-            rate = run.learning_rate()
+            rate = run.plan.learning_rate(learner.step)
             loss = learner.learn(next(sounding), next(quiet), rate)
             run.losses.append(loss)
             log.add_scalar("loss", loss, learner.step)
             log.add_scalar("learning rate", rate, learner.step)
-            progress.stepped(learner.step, run.n_steps, loss, learner.audio_seconds)
-            if run.n_steps is None:
-                run.fix_n_steps(scorer)
-            if scorer is not None and run.is_check_due:
+            progress.stepped(learner.step, run.plan.n_steps, loss, learner.audio_seconds)
+            if run.plan.n_steps is None:
+                run.fix_plan(scorer)
+            if scorer is not None and run.plan.is_check_due(learner.step):
                 score = run.check(scorer)
                 log.add_scalar("recall", score.recall, learner.step)
                 log.add_scalar("false alarms per hour", score.alarms_per_hour, learner.step)
@@ -231,9 +218,7 @@ class _Run:
         self.learner = learner
         self.settings = settings
         self.path = path
-        self.n_steps = settings.n_steps
-        self.n_rising = min(settings.n_rising, settings.n_steps // 5 if settings.n_steps else settings.n_rising)
-        self.falls_from = self.n_rising
+        self.plan = Plan(settings)
         self.losses: list[float] = []
         self.checks: list[tuple[int, Score]] = []
         self.best: dict[str, Any] | None = None
@@ -261,7 +246,8 @@ class _Run:
         if other:
             raise DataError(f"{self.path} is of another run ({'; '.join(other)}): give another folder, or remove it")
         learner.restore(kept["learner"])
-        self.n_steps, self.falls_from, self._seconds_before = kept["n_steps"], kept["falls_from"], kept["seconds"]
+        self.plan.restore(kept)
+        self._seconds_before = kept["seconds"]
         self.losses, self.checks = kept["losses"], [(step, Score(*found)) for step, *found in kept["checks"]]
         self.best, self.best_step = kept["best"], kept["best_step"]
 
@@ -282,8 +268,7 @@ class _Run:
         state = {
             "made_with": self._made_with,
             "learner": self.learner.state(),
-            "n_steps": self.n_steps,
-            "falls_from": self.falls_from,
+            **self.plan.state(),
             "seconds": self.seconds,
             "losses": self.losses,
             "checks": [(step, *astuple(score)) for step, score in self.checks],
@@ -295,51 +280,33 @@ class _Run:
     @property
     def is_done(self) -> bool:
         """All steps are done, or the last checks were all worse than one before."""
-        if self.n_steps is not None and self.learner.step >= self.n_steps:
+        if self.plan.n_steps is not None and self.learner.step >= self.plan.n_steps:
             return True
         return len([step for step, _ in self.checks if step > (self.best_step or 0)]) >= self.settings.patience
 
     @property
     def is_checkpoint_due(self) -> bool:
-        """Not before the number of steps is fixed: from then on a run that goes on ends like one that wasn't cut."""
-        if self.n_steps is None:
+        """Not before the plan is fixed: from then on a run that goes on ends like one that wasn't cut."""
+        if self.plan.n_steps is None:
             return False
-        every = max(1, self.n_steps // N_CHECKPOINTS)
-        return self.learner.step % every == 0 or self.is_done or self.is_check_due
-
-    @property
-    def is_check_due(self) -> bool:
-        """Is this a step after which the scorer is asked?"""
-        if self.n_steps is None:
-            return False
-        shares = (FIRST_CHECK + (1 - FIRST_CHECK) * i / (N_CHECKS - 1) for i in range(N_CHECKS))
-        return self.learner.step in {max(1, round(share * self.n_steps)) for share in shares}
-
-    def learning_rate(self) -> float:
-        """Rising at first, then falling as a cosine does, to 0 at the last step (https://arxiv.org/abs/1608.03983)."""
+        every = max(1, self.plan.n_steps // N_CHECKPOINTS)
         step = self.learner.step
-        rate = self.settings.learning_rate * min(1.0, (step + 1) / max(1, self.n_rising))
-        if self.n_steps is None or step < self.falls_from:
-            return rate
-        done = (step - self.falls_from) / max(1, self.n_steps - self.falls_from)
-        return rate * (1 + math.cos(math.pi * done)) / 2
+        return step % every == 0 or self.is_done or self.plan.is_check_due(step)
 
-    def fix_n_steps(self, scorer: Scorer | None) -> None:
-        """Fix how many steps fit into the minutes, once enough of them were timed."""
+    def fix_plan(self, scorer: Scorer | None) -> None:
+        """Fix how many steps and checks fit into the minutes, once enough steps were timed."""
         self._times.append(time.monotonic())
-        n_timed = len(self._times) - N_UNTIMED
-        budget = 60 * float(self.settings.minutes or 0)
-        if n_timed < N_TIMED or self.seconds < TIMED_SHARE * budget:
+        if not self.plan.is_timed(len(self._times), self.seconds):
             return
-        step_seconds = (self._times[-1] - self._times[N_UNTIMED - 1]) / n_timed
-        before = time.monotonic()
+        begun = time.monotonic()
         candidate = self.candidate()
+        candidate_seconds = check_seconds = time.monotonic() - begun
         if scorer is not None:
             scorer(candidate)
-        check_seconds = time.monotonic() - before
-        left = KEPT_SHARE * budget - self.seconds - check_seconds * (N_CHECKS if scorer is not None else 1)
-        self.n_steps = self.learner.step + max(1, int(left / step_seconds))
-        self.falls_from = max(self.learner.step, self.n_rising)
+            check_seconds = time.monotonic() - begun
+        timed = self._times[N_UNTIMED - 1 :]
+        took = Took((timed[-1] - timed[0]) / (len(timed) - 1), candidate_seconds, check_seconds if scorer else 0.0)
+        self.plan.fix(self.learner.step, self.seconds, took)
         self.save()
 
     def candidate(self) -> StreamNetwork:

@@ -23,7 +23,7 @@ from training.design.fit import FittedNetwork, Scenes
 from training.design.fit_settings import FitSettings
 from training.design.head import N_CALIBRATION_FOLDS, Examples, Floats, fit_head
 from training.design.pretrained_network import PretrainedNetwork
-from training.design.progress import Progress, Quiet
+from training.design.progress import Progress, telling
 from training.design.scene_windows import LEFT_OUT, answers, windows_of
 from training.prepare.simulation.chance import generator
 from training.prepare.simulation.scene import Scene
@@ -77,35 +77,35 @@ def fit_pretrained(
         scenes: to learn from.
         settings: how long, batch, seed and the share of negatives; the other settings are those of another fit.
         negatives: scenes without any of the sounds.
-        progress: told of each batch.
+        progress: told of each batch, and of the end of listening.
 
     Raises:
         DataError: the scenes don't hold each of the labels.
     """
     begun = time.monotonic()
-    progress = progress or Quiet()
     n_negative = round(settings.batch * settings.negative_share) if negatives else 0
     n_scenes = settings.batch - n_negative
     listen = _Listener(network, facts, settings.seed)
     heard = _Heard()
     later: list[Scene] = []
     n_steps, step, audio_seconds = settings.n_steps, 0, 0.0
-    while n_steps is None or step < n_steps:
-        for number, scene in enumerate(scenes(step * n_scenes, n_scenes), start=step * n_scenes):
-            heard.add(*listen.to_scene(scene, number))
-            audio_seconds += len(scene.audio) / scene.sample_rate
-        quiet = negatives(step * n_negative, n_negative) if negatives else ()
-        for number, scene in enumerate(quiet, start=step * n_negative):
-            # Half of them are heard now, the others when there is a head to choose among their windows.
-            if number % 2:
-                later.append(scene)
-            else:
-                heard.add(*listen.to_negative(scene, number))
-            audio_seconds += len(scene.audio) / scene.sample_rate
-        step += 1
-        if n_steps is None:
-            n_steps = _n_steps(settings, time.monotonic() - begun)
-        progress.stepped(step, n_steps, math.nan, audio_seconds)
+    with telling(progress) as told:
+        while n_steps is None or step < n_steps:
+            for number, scene in enumerate(scenes(step * n_scenes, n_scenes), start=step * n_scenes):
+                heard.add(*listen.to_scene(scene, number))
+                audio_seconds += len(scene.audio) / scene.sample_rate
+            quiet = negatives(step * n_negative, n_negative) if negatives else ()
+            for number, scene in enumerate(quiet, start=step * n_negative):
+                # Half of them are heard now, the others when there is a head to choose among their windows.
+                if number % 2:
+                    later.append(scene)
+                else:
+                    heard.add(*listen.to_negative(scene, number))
+                audio_seconds += len(scene.audio) / scene.sample_rate
+            step += 1
+            if n_steps is None:
+                n_steps = _n_steps(settings, time.monotonic() - begun)
+            told.stepped(step, n_steps, math.nan, audio_seconds)
     first = heard.examples()
     missing = [label for number, label in enumerate(facts.labels) if number not in first.target]
     if missing:

@@ -10,6 +10,9 @@ from training.process.augmentation.mixup import Mixup
 from training.process.augmentation.spec_augment import SpecAugment
 from training.process.augmentation.trim_bands import TrimBands
 
+LEAST_BATCH = 3
+"""With negatives."""
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -73,3 +76,8 @@ class FitSettings:
         for name, most in (("carry_over", 1.0), ("negative_share", 0.75)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} {getattr(self, name)}; expected 0 to {most}")
+        if self.negative_share and self.batch < LEAST_BATCH:
+            raise ValueError(
+                f"batch {self.batch}; expected {LEAST_BATCH} or more: a scene, a new negative and a hard one"
+                " (or negative_share 0)"
+            )

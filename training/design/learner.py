@@ -70,8 +70,9 @@ class Learner:
     @property
     def n_new_negatives(self) -> int:
         """Rows of a batch without any of the sounds that were never heard; hard ones are as many."""
-        share = self.settings.negative_share
-        return max(1, round(self.settings.batch * share / 2)) if share else 0
+        share, batch = self.settings.negative_share, self.settings.batch
+        # At least one row is left for a scene.
+        return min(max(1, round(batch * share / 2)), (batch - 1) // 2) if share else 0
 
     @property
     def n_scenes(self) -> int:

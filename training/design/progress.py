@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from types import TracebackType
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 
@@ -21,6 +22,14 @@ class Progress(Protocol):
         """Hear what the scorer said of the network after a step."""
 
 
+@runtime_checkable
+class PutAway(Protocol):
+    """What is told of a fit's end, too: whoever shows something while it lasts."""
+
+    def ended(self) -> None:
+        """Hear that there are no more steps, whatever the reason; another fit may follow."""
+
+
 class Quiet:
     """Tells nobody."""
 
@@ -31,10 +40,20 @@ class Quiet:
         """Do nothing."""
 
 
-class Terminal:
-    """A bar on a terminal from the first step to the last, with the loss and the audio heard; a line for each check.
+@contextmanager
+def telling(progress: Progress | None) -> Iterator[Progress]:
+    """Give what is to be told of the steps of one fit; of its end, however it comes, who shows something is told."""
+    try:
+        yield progress or Quiet()
+    finally:
+        if isinstance(progress, PutAway):
+            progress.ended()
 
-    Use it in a with statement, which leaves the terminal as it was whatever ends the fit.
+
+class Terminal:
+    """A bar on a terminal while a fit lasts, with the loss and the audio heard; a line for each check.
+
+    It may be told of one fit after another.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -42,25 +61,24 @@ class Terminal:
         self._bar = Bar(
             TextColumn("fit"), BarColumn(), MofNCompleteColumn(), told, TimeRemainingColumn(), console=console
         )
-        self._task = self._bar.add_task("fit", total=None, told="")
-
-    def __enter__(self) -> Terminal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        self._task: TaskID | None = None
 
     def stepped(self, step: int, n_steps: int | None, loss: float, audio_seconds: float) -> None:
         """Move the bar."""
         told = f"{audio_seconds / 60:.0f} min of audio heard"
         told = told if math.isnan(loss) else f"loss {loss:.4f}, {told}"
-        self._bar.start()
+        if self._task is None:
+            self._task = self._bar.add_task("fit", total=None, told="")
+            self._bar.start()
         self._bar.update(self._task, completed=step, total=n_steps, told=told)
-        if step == n_steps:
-            self._bar.stop()
 
     def checked(self, step: int, told: str) -> None:
         """Print a line above the bar."""
         self._bar.console.print(f"step {step}: {told}", highlight=False)
+
+    def ended(self) -> None:
+        """Leave the bar as it stands, and the terminal to others."""
+        self._bar.stop()
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
