@@ -23,8 +23,8 @@ class Progress(Protocol):
 
 
 @runtime_checkable
-class PutAway(Protocol):
-    """What is told of a fit's end, too: whoever shows something while it lasts."""
+class Shown(Progress, Protocol):
+    """Told of the end of a fit, too, as it shows something while the fit lasts."""
 
     def ended(self) -> None:
         """Hear that there are no more steps, whatever the reason; another fit may follow."""
@@ -46,7 +46,7 @@ def telling(progress: Progress | None) -> Iterator[Progress]:
     try:
         yield progress or Quiet()
     finally:
-        if isinstance(progress, PutAway):
+        if isinstance(progress, Shown):
             progress.ended()
 
 
