@@ -310,6 +310,20 @@ def test_the_matrix_is_told_inside_and_outside_of_what_training_drew():
     assert any("nothing is promised, 20 % are heard with hum noise at 0 dB" in line for line in lines)
 
 
+def test_where_nothing_is_heard_the_matrix_says_so_in_words():
+    matrix = [
+        cell(0.0, (0.0, 0.1)),
+        cell(0.0, (0.0, 0.1), snr_db=0.0),
+        cell(0.0, (0.0, 0.1), noise="hum", familiarity="extrapolated"),
+    ]
+    lines = judged(chapter(condition(result()), matrix=matrix)).verdict
+    assert "Inside of what training drew, none is heard anywhere." in lines
+    assert any("nothing is promised, none is heard with hum noise at 10 dB" in line for line in lines)
+    assert not any("0 to 0 %" in line or " 0 % are" in line for line in lines)
+    one = judged(chapter(condition(result()), matrix=[cell(0.8, (0.7, 0.9))])).verdict
+    assert any("drew, 80 % are heard with pink noise at 10 dB" in line for line in one)
+
+
 def test_every_line_is_a_sentence_without_a_zero_rate():
     told = judged(chapter(condition(result(**FAIR))), prepared(facts(answered=10)), RISING, FALLS)
     assert all(line[0].isupper() or line.startswith(("knock", "doubling")) for line in told.verdict)

@@ -213,14 +213,22 @@ def _matrix_lines(matrix: Sequence[Cell]) -> list[str]:
     lines = []
     if inside:
         least, most = (choose(inside, key=lambda cell: cell.recall) for choose in (min, max))
-        between = f"{100 * least.recall:.0f} to {100 * most.recall:.0f} %"
-        lines.append(f"Inside of what training drew, {between} are heard, fewest with {_told(least)}.")
+        between = f"{100 * least.recall:.0f} to {100 * most.recall:.0f} % are heard, fewest with {_told(least)}"
+        same = f"{_heard(most.recall)} {'everywhere' if most.recall else 'anywhere'}"
+        same = _heard_with(most) if len(inside) == 1 else same
+        lines.append(f"Inside of what training drew, {between if least.recall < most.recall else same}.")
     if outside:
         least = min(outside, key=lambda cell: cell.recall)
-        lines.append(
-            f"Outside of it, where nothing is promised, {100 * least.recall:.0f} % are heard with {_told(least)}."
-        )
+        lines.append(f"Outside of it, where nothing is promised, {_heard_with(least)}.")
     return lines
+
+
+def _heard_with(cell: Cell) -> str:
+    return f"{_heard(cell.recall)} with {_told(cell)}"
+
+
+def _heard(recall: float) -> str:
+    return f"{100 * recall:.0f} % are heard" if recall else "none is heard"
 
 
 def _told(cell: Cell) -> str:
