@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("scipy")
 
@@ -78,6 +81,33 @@ def test_chunks_do_not_depend_on_how_a_long_recording_is_gone_through(monkeypatc
     monkeypatch.setattr("training.expect.disjoint._BLOCK_SAMPLES", 1000)
     assert digests(noise(1, 5)) == expected
     assert len(expected) > 30
+
+
+def test_a_recording_longer_than_the_memory_is_gone_through_in_blocks_and_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.expect.disjoint._BLOCK_SAMPLES", 4096)
+    samples = noise(1, 60)
+    whole = clip(tmp_path / "hour.flac", samples, None)
+    pieces = [replace(whole, label="Knock", onset_seconds=at, offset_seconds=at + 2.0) for at in (1.0, 2.5, 40.0)]
+    tracemalloc.start()
+    found = [*contents_of_clips([pieces[0], whole, *pieces[1:]])]
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < samples.nbytes / 2
+    assert [one.seconds for one in found] == [2.0, 60.0, 2.0, 2.0]
+    for one, piece in zip(found, [pieces[0], None, *pieces[1:]], strict=True):
+        begin = 0 if piece is None else round(piece.onset_seconds * RATE)
+        assert one.digests == digests(samples[begin:] if piece is None else samples[begin : begin + 2 * RATE])
+
+
+@given(st.lists(st.integers(0, 700), max_size=20), st.integers(1, 3000))
+@settings(deadline=None)
+def test_however_a_recording_comes_its_hashes_are_the_same(silences, n_block):
+    parts = [part for i, n in enumerate(silences) for part in (noise(i, 0.05), np.zeros(n, np.float32))]
+    samples = np.concatenate([np.zeros(0, np.float32), *parts])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.expect.disjoint._BLOCK_SAMPLES", n_block)
+        in_blocks = digests(samples)
+    assert in_blocks == digests(samples)
 
 
 def test_silence_and_tones_that_anybody_would_make_are_nobodys():

@@ -9,18 +9,18 @@ recording, so give the files themselves, as `contents_of_clips` reads them, and 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamd.capture.recording import RecordingReader
 from streamd.errors import DataError
-from training.prepare.audio import read_audio
 from training.prepare.clips import Clip
 from training.prepare.simulation.material import Material
 
@@ -36,7 +36,7 @@ LEAST_VALUES = 32
 _TAPS = 16
 """Samples that decide whether a chunk ends behind them."""
 _BLOCK_SAMPLES = 1 << 20
-"""Looked at together: hours of background fit into the memory of a small machine."""
+"""Read and looked at together: hours of background fit into the memory of a small machine."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,37 @@ class Content:
 def contents_of_clips(clips: Iterable[Clip]) -> Iterator[Content]:
     """Yield what clips hold, decoded from their files at their own rate; of a clip with times only what is between.
 
+    Recordings may be longer than the memory: each is gone through once, whatever clips lie in it.
+
     Raises:
         RecordingError: a file can't be read.
     """
-    last: tuple[Path, NDArray[np.float32], int] | None = None
+    of_path: dict[Path, list[Clip]] = {}
     for clip in clips:
-        if last is None or last[0] != clip.path:
-            last = clip.path, *read_audio(clip.path)
-        _, samples, rate = last
-        begin = round((clip.onset_seconds or 0.0) * rate)
-        end = len(samples) if clip.offset_seconds is None else round(clip.offset_seconds * rate)
+        of_path.setdefault(clip.path, []).append(clip)
+    for path, own in of_path.items():
+        reader = RecordingReader(str(path))
+        try:
+            yield from _contents(own, reader)
+        finally:
+            reader.close()
+
+
+def _contents(clips: Sequence[Clip], reader: RecordingReader) -> Iterator[Content]:
+    """Yield what clips of one recording hold."""
+    rate = reader.sample_rate
+    begins = [round((clip.onset_seconds or 0.0) * rate) for clip in clips]
+    ends = [sys.maxsize if clip.offset_seconds is None else round(clip.offset_seconds * rate) for clip in clips]
+    digesters = [_Digester() for _ in clips]
+    position = 0
+    while len(block := reader.read(_BLOCK_SAMPLES)):
+        for begin, end, digester in zip(begins, ends, digesters, strict=True):
+            if begin < position + len(block) and end > position:
+                digester.push(block[max(0, begin - position) : end - position])
+        position += len(block)
+    for clip, digester in zip(clips, digesters, strict=True):
         what: What = "background" if clip.label is None else "clip"
-        yield _content(what, str(clip.path), samples[begin:end], rate)
+        yield Content(what, str(clip.path), digester.n_samples / rate, digester.digests())
 
 
 def contents_of_material(material: Material) -> Iterator[Content]:
@@ -115,39 +134,92 @@ def digests(samples: NDArray[np.float32]) -> frozenset[bytes]:
     Both are of the steps between 16-bit samples: a constant offset, taken off by one reader and not by another, changes
     nothing.
     """
-    pcm = np.rint(samples * np.float32(32_768)).astype(np.int32)
-    steps: Steps = pcm[1:] - pcm[:-1]
-    there = np.flatnonzero(steps)
-    if not len(there):
-        return frozenset()
-    # Silence that another editor left around it changes nothing either.
-    steps = steps[there[0] : there[-1] + 1]
-    found = {_digest(steps)} if _tells(steps[:_BLOCK_SAMPLES]) else set()
-    ends = _chunk_ends(steps)
-    # What lies before the first end and behind the last depends on where somebody cut.
-    for begin, end in pairwise(ends):
-        chunk = steps[begin:end]
+    digester = _Digester()
+    for begin in range(0, len(samples), _BLOCK_SAMPLES):
+        digester.push(samples[begin : begin + _BLOCK_SAMPLES])
+    return digester.digests()
+
+
+class _Digester:
+    """Hashes a recording that comes in blocks of any length; it keeps no more of it than the chunk that is open."""
+
+    def __init__(self) -> None:
+        self.n_samples = 0
+        self._last: Steps = np.zeros(0, np.int32)
+        """The last sample, (1,), from which the next step is taken."""
+        self._n_zeros = 0
+        """Steps of silence that may be what somebody left at the end."""
+        self._n_steps = 0
+        self._values: Steps = np.zeros(0, np.int32)
+        """Different steps so far, until there are enough."""
+        self._whole = hashlib.sha256()
+        self._context: Steps = np.zeros(0, np.int32)
+        """The last steps, which help to decide where the next chunk ends."""
+        self._open: list[Steps] | None = None
+        """The chunk that has begun; None: what lies before the first end depends on where somebody cut."""
+        self._found: set[bytes] = set()
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        """Take the next samples (n_samples,)."""
+        self.n_samples += len(samples)
+        pcm = np.concatenate([self._last, np.rint(samples * np.float32(32_768)).astype(np.int32)])
+        self._last = pcm[-1:]
+        steps: Steps = pcm[1:] - pcm[:-1]
+        there = np.flatnonzero(steps)
+        if not len(there):
+            self._n_zeros += len(steps)
+            return
+        # Silence that another editor left around it changes nothing: none is taken before the first step of sound.
+        silent = self._n_zeros + int(there[0])
+        while self._n_steps and silent:
+            self._take(np.zeros(min(silent, _BLOCK_SAMPLES), np.int32))
+            silent -= min(silent, _BLOCK_SAMPLES)
+        self._take(steps[there[0] : there[-1] + 1])
+        self._n_zeros = len(steps) - 1 - int(there[-1])
+
+    def digests(self) -> frozenset[bytes]:
+        """Return the hashes of what came; what lies behind the last end is part of none but that of the whole."""
+        told = self._n_steps and len(self._values) >= min(LEAST_VALUES, self._n_steps)
+        return frozenset({*self._found, self._whole.digest()} if told else self._found)
+
+    def _take(self, steps: Steps) -> None:
+        self._n_steps += len(steps)
+        self._whole.update(_bytes(steps))
+        if len(self._values) < LEAST_VALUES:
+            self._values = np.union1d(self._values, steps)
+        ends = _chunk_ends(self._context, steps)
+        self._context = np.concatenate([self._context, steps])[-(_TAPS - 1) :]
+        if not len(ends):
+            if self._open is not None:
+                self._open.append(steps)
+            return
+        if self._open is not None:
+            self._chunk(np.concatenate([*self._open, steps[: ends[0]]]))
+        for i in np.flatnonzero(np.diff(ends) >= LEAST_SAMPLES):
+            self._chunk(steps[ends[i] : ends[i + 1]])
+        self._open = [steps[ends[-1] :].copy()]
+
+    def _chunk(self, chunk: Steps) -> None:
         # Some of its samples are enough: sorting all of them would cost more than all else here.
         if len(chunk) >= LEAST_SAMPLES and _tells(chunk[:: len(chunk) // LEAST_SAMPLES]):
-            found.add(_digest(chunk))
-    return frozenset(found)
+            self._found.add(hashlib.sha256(_bytes(chunk)).digest())
 
 
-def _chunk_ends(steps: Steps) -> list[int]:
-    """Return where chunks end: behind samples whose hash is a multiple of the mean length, wherever they lie."""
-    ends: list[int] = []
-    for begin in range(0, len(steps) - _TAPS + 1, _BLOCK_SAMPLES):
-        block = steps[begin : begin + _BLOCK_SAMPLES + _TAPS - 1]
-        rolling = np.zeros(len(block) - _TAPS + 1, np.uint64)
-        factor = 1
-        for tap in range(_TAPS):
-            # A hash modulo 2^64, where wrapping is meant: an odd factor for each sample.
-            factor = factor * 6364136223846793005 % 2**64
-            rolling += block[tap : tap + len(rolling)].astype(np.uint64) * np.uint64(factor)
-        # The upper bits are the well mixed ones.
-        mixed = (rolling * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
-        ends += (np.flatnonzero(mixed % np.uint64(CHUNK_SAMPLES) == 0) + begin + _TAPS).tolist()
-    return ends
+def _chunk_ends(context: Steps, steps: Steps) -> NDArray[np.intp]:
+    """Return where in steps chunks end: behind samples whose hash is a multiple of the mean length, wherever they lie.
+
+    context: what came before; _TAPS - 1 steps, or fewer at the beginning.
+    """
+    block = np.concatenate([context, steps])
+    rolling = np.zeros(max(0, len(block) - _TAPS + 1), np.uint64)
+    factor = 1
+    for tap in range(_TAPS):
+        # A hash modulo 2^64, where wrapping is meant: an odd factor for each sample.
+        factor = factor * 6364136223846793005 % 2**64
+        rolling += block[tap : tap + len(rolling)].astype(np.uint64) * np.uint64(factor)
+    # The upper bits are the well mixed ones.
+    mixed = (rolling * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+    return np.flatnonzero(mixed % np.uint64(CHUNK_SAMPLES) == 0) + _TAPS - len(context)
 
 
 def _tells(steps: Steps) -> bool:
@@ -155,8 +227,8 @@ def _tells(steps: Steps) -> bool:
     return len(np.unique(steps)) >= min(LEAST_VALUES, len(steps))
 
 
-def _digest(steps: Steps) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(steps, "<i4").data).digest()
+def _bytes(steps: Steps) -> memoryview:
+    return np.ascontiguousarray(steps, "<i4").data
 
 
 def _told(contents: list[Content]) -> str:
