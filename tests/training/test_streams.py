@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -103,6 +104,32 @@ def test_of_background_only_the_piece_that_a_split_has_left_is_played(tmp_path: 
     first, second = real_streams([piece, whole], SAMPLE_RATE)
     np.testing.assert_array_equal(first.samples, second.samples[2 * SAMPLE_RATE : round(3.5 * SAMPLE_RATE)])
     assert first.name != second.name
+
+
+def test_hours_of_background_are_not_held_in_memory(tmp_path: Path):
+    whole = background(tmp_path, 600)
+    first, last = (replace(whole, onset_seconds=at, offset_seconds=at + 290.0) for at in (0.0, 310.0))
+    clips = [clip(tmp_path, "a", LOW, "a"), first, last]
+    tracemalloc.start()
+    row, *places = real_streams(clips, SAMPLE_RATE)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    samples = soundfile.read(whole.path, dtype="int16")[0]
+    assert most_bytes < samples.nbytes / 2
+    np.testing.assert_array_equal(places[0].samples, samples[: 290 * SAMPLE_RATE])
+    np.testing.assert_array_equal(places[1].samples, samples[310 * SAMPLE_RATE :])
+    assert_labels_are_right(row)
+
+
+def test_short_background_goes_around_without_a_click(tmp_path: Path):
+    place = background(tmp_path, 1.5)
+    hum = 0.1 * np.cos(2 * np.pi * 100 * np.arange(round(1.5 * SAMPLE_RATE)) / SAMPLE_RATE) + 0.2
+    soundfile.write(place.path, hum, SAMPLE_RATE, subtype="PCM_16")
+    row, _ = real_streams([clip(tmp_path, "a", LOW, "a"), place], SAMPLE_RATE, lead_seconds=5.0)
+    lead = row.samples[: 5 * SAMPLE_RATE] / 32768
+    assert np.abs(np.diff(lead)).max() < 0.02
+    assert lead.max() == pytest.approx(0.3, abs=0.01)
+    assert lead.min() == pytest.approx(0.0, abs=0.01)
 
 
 def long_recording(folder: Path) -> list[Clip]:

@@ -5,8 +5,10 @@ A stream holds one group of clips, so that no split of streams cuts a group. All
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
@@ -69,8 +71,8 @@ def real_streams(
     Raises:
         RecordingError: one of them can't be read.
     """
-    backgrounds = [(clip, _piece(clip, sample_rate)) for clip in clips if clip.label is None]
-    beds = [_looped(samples, sample_rate) for _, samples in backgrounds if len(samples) >= sample_rate]
+    backgrounds = [(clip, _mapped(_between(clip, sample_rate))) for clip in clips if clip.label is None]
+    beds = [_Bed(samples, sample_rate) for _, samples in backgrounds if len(samples) >= sample_rate]
     streams: list[LabelledStream] = []
     rows: dict[str, list[tuple[Floats, list[Sound]]]] = {}
     for path, own in _by_recording(clip for clip in clips if clip.label is not None).items():
@@ -238,11 +240,25 @@ def _read(path: Path, sample_rate: int) -> Samples:
     return np.concatenate([np.zeros(0, np.int16), *read_recording(path, sample_rate)])
 
 
-def _piece(clip: Clip, sample_rate: int) -> Samples:
-    """Return background, or the piece of it that a split has left."""
-    begin, end = clip.onset_seconds or 0.0, clip.offset_seconds
-    samples = _read(clip.path, sample_rate)
-    return samples[round(begin * sample_rate) : len(samples) if end is None else round(end * sample_rate)]
+def _between(clip: Clip, sample_rate: int) -> Iterator[Samples]:
+    """Yield background, or the piece of it that a split has left, in arrays (n_samples,) of any length."""
+    begin = round((clip.onset_seconds or 0.0) * sample_rate)
+    end = sys.maxsize if clip.offset_seconds is None else round(clip.offset_seconds * sample_rate)
+    position = 0
+    for samples in read_recording(clip.path, sample_rate):
+        yield samples[max(0, begin - position) : max(0, end - position)]
+        position += len(samples)
+        if position >= end:
+            return
+
+
+def _mapped(parts: Iterable[Samples]) -> Samples:
+    """Return samples (n_samples,) that lie in a temporary file: hours of a place needn't fit into memory."""
+    with tempfile.TemporaryFile(prefix="streamd-background-") as file:
+        n_samples = sum(file.write(samples.tobytes()) for samples in parts) // 2
+        file.flush()
+        # The file has no name, and is gone with the last array that looks at it.
+        return np.asarray(np.memmap(file, np.int16, "c")) if n_samples else np.zeros(0, np.int16)
 
 
 def _faded(samples: Samples, sounds: Sequence[Sound], sample_rate: int) -> Floats:
@@ -257,19 +273,25 @@ def _faded(samples: Samples, sounds: Sequence[Sound], sample_rate: int) -> Float
     return faded
 
 
-def _looped(samples: Samples, sample_rate: int) -> Samples:
-    """Return background that may begin again where it ends."""
-    n = min(round(FADE_SECONDS * sample_rate), len(samples) // 2)
-    ramp = np.linspace(0, 1, n)
-    looped = samples.copy()
-    looped[:n] = np.rint(looped[:n] * ramp)
-    looped[len(looped) - n :] = np.rint(looped[len(looped) - n :] * ramp[::-1])
-    return looped
+@dataclass(frozen=True)
+class _Bed:
+    """Background that lies under recordings; where it ends it begins again, without a click."""
+
+    samples: Samples
+    sample_rate: int
+
+    def drawn(self, n_samples: int, random: np.random.Generator) -> Samples:
+        """Return a stretch of it, as often around as it takes; from somewhere in it, not each time its beginning."""
+        n = len(self.samples)
+        at = (int(random.integers(n)) + np.arange(n_samples)) % n
+        n_fade = min(round(FADE_SECONDS * self.sample_rate), n // 2)
+        gain = np.minimum(1.0, np.minimum(at, n - 1 - at) / (n_fade - 1))
+        return np.rint(self.samples[at] * gain).astype(np.int16)
 
 
 def _in_a_row(
     recordings: Sequence[tuple[Floats, list[Sound]]],
-    bed: Samples | None,
+    bed: _Bed | None,
     sample_rate: int,
     pause_seconds: NDArray[np.float64],
     random: np.random.Generator,
@@ -290,7 +312,7 @@ def _in_a_row(
 def _led(
     samples: Samples,
     sounds: Sequence[Sound],
-    bed: Samples | None,
+    bed: _Bed | None,
     sample_rate: int,
     lead_seconds: float,
     random: np.random.Generator,
@@ -301,12 +323,9 @@ def _led(
     return np.concatenate([lead, recording]), [_later(sound, len(lead) / sample_rate) for sound in sounds]
 
 
-def _under(bed: Samples | None, n_samples: int, random: np.random.Generator) -> Samples:
+def _under(bed: _Bed | None, n_samples: int, random: np.random.Generator) -> Samples:
     """Return what lies under recordings: background, or hiss where there is none."""
-    if bed is None:
-        return _hiss(n_samples, random)
-    # As often around as it takes; from somewhere in it, so that not every row has its beginning.
-    return bed[(int(random.integers(len(bed))) + np.arange(n_samples)) % len(bed)]
+    return _hiss(n_samples, random) if bed is None else bed.drawn(n_samples, random)
 
 
 def _later(sound: Sound, seconds: float) -> Sound:
