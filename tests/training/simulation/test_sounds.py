@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import soundfile
 from streamd.errors import RecordingError
 from training.prepare.clips import Clip
 from training.prepare.simulation import sounds
-from training.prepare.simulation.sounds import backgrounds_of, sounds_of, speech_of
+from training.prepare.simulation.sounds import backgrounds_of, left_out_of_background, sounds_of, speech_of
 
 RATE = 16_000
 
@@ -117,6 +118,17 @@ def test_of_more_background_than_is_used_every_recording_gives_its_share(tmp_pat
     clips = [written(tmp_path / f"{i}.wav", noise(4.0, seed=i, rate=8000), 8000, label=None) for i in range(3)]
     found = backgrounds_of(clips, RATE)
     assert [len(one) / RATE for one in found] == pytest.approx([1.0] * 3, abs=0.01)
+    monkeypatch.setattr(sounds, "MOST_BACKGROUND_SECONDS", 12.0)
+    assert [len(one) / RATE for one in backgrounds_of(clips, RATE)] == pytest.approx([4.0] * 3, abs=0.01)
+
+
+def test_background_that_is_left_out_is_told_of(tmp_path, monkeypatch):
+    long = written(tmp_path / "hall.wav", noise(600.0, rate=100), 100, label=None)
+    sounding = replace(long, label="dog")
+    assert left_out_of_background([long, sounding]) == []
+    monkeypatch.setattr(sounds, "MOST_BACKGROUND_SECONDS", 120.0)
+    [line] = left_out_of_background([long, sounding, replace(long, onset_seconds=0.0, offset_seconds=300.0)])
+    assert line.startswith("of 15 min of background to learn from, scenes are made of 2:")
 
 
 def test_speech_comes_in_a_row_without_its_pauses(tmp_path):

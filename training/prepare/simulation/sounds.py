@@ -64,11 +64,25 @@ def backgrounds_of(clips: Iterable[Clip], sample_rate: int) -> list[Audio]:
         RecordingError: one of them can't be read.
     """
     quiet = [clip for clip in clips if clip.label is None]
-    seconds = sum(_seconds(clip) for clip in quiet)
-    share = min(1.0, MOST_BACKGROUND_SECONDS / seconds) if quiet else 1.0
-    stretches = count()
+    share, stretches = min(1.0, MOST_BACKGROUND_SECONDS / max(1.0, background_seconds(quiet))), count()
     pieces = (_background(clip, sample_rate, share, stretches) for clip in quiet)
     return [piece for piece in pieces if piece.any()]
+
+
+def left_out_of_background(clips: Iterable[Clip]) -> list[str]:
+    """Return a line if `backgrounds_of` these clips leaves something out; none if it takes all."""
+    seconds = background_seconds(clips)
+    if seconds <= MOST_BACKGROUND_SECONDS:
+        return []
+    told = (
+        f"of {seconds / 60:.0f} min of background to learn from, scenes are made of {MOST_BACKGROUND_SECONDS / 60:.0f}"
+    )
+    return [f"{told}: stretches of {STRETCH_SECONDS:.0f} s out of every recording, spread over its length"]
+
+
+def background_seconds(clips: Iterable[Clip]) -> float:
+    """Return how long the recordings without a label last together, or their pieces."""
+    return sum(_seconds(clip) for clip in clips if clip.label is None)
 
 
 def speech_of(paths: Iterable[Path], sample_rate: int) -> Audio:
