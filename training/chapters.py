@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -15,7 +12,6 @@ from training.expect import report
 from training.lesson import Lesson, School
 from training.prepare.audit import BACKGROUND
 from training.prepare.command import Known
-from training.prepare.groups import Group
 from training.prepare.split import Split
 from training.process.command import Processed
 
@@ -97,27 +93,3 @@ def design_chapter(school: School, lesson: Lesson, chosen: Chosen) -> report.Des
         chosen_step=fitted.chosen_step,
         gates=lesson.gates,
     )
-
-
-def sources_of(known: Known, licences: Path | None) -> list[tuple[str, str, str]]:
-    """Return name, licence and checksum of everything that was trained on: a line for each group.
-
-    licences: a table with the columns source and licence, as `origins.csv` beside the data; None: unknown.
-    """
-    told = _licences(licences)
-    return [(group.name, told.get(group.name, "not told"), _digest(group)) for group in known.groups]
-
-
-def _digest(group: Group) -> str:
-    """Return the SHA-256 over the files of a group, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted({clip.path for clip in group.clips}):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _licences(table: Path | None) -> dict[str, str]:
-    if table is None or not table.is_file():
-        return {}
-    with table.open(newline="", encoding="utf-8") as file:
-        return {row["source"]: row["licence"] for row in csv.DictReader(file) if row.get("source") and "licence" in row}

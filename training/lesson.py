@@ -62,6 +62,10 @@ class School:
 
     name: str
     """Of the model."""
+    licence: str
+    """Of its weights."""
+    training: dict[str, Any]
+    """What its manifest tells of where the weights come from."""
     labels: tuple[str, ...]
     spec: LogMelSpec
     recipe: Recipe
@@ -242,7 +246,7 @@ def _facts(school: School, of_network: dict[str, Any]) -> Manifest:
     return Manifest(
         name=school.name,
         version="1",
-        licence="LicenseRef-unspecified",
+        licence=school.licence,
         description=f"Hears {n_sources}.",
         labels=school.labels,
         default_labels=school.labels,
@@ -252,7 +256,7 @@ def _facts(school: School, of_network: dict[str, Any]) -> Manifest:
         decision=DecisionSpec(),
         label_decisions={},
         expected={},
-        training={},
+        training=school.training,
         golden=Golden(seed=0, n_samples=0, posterior=b""),
     )
 

@@ -1,5 +1,6 @@
 """A recipe: one experiment, one short YAML file of what differs from the default.
 
+    licence: CC-BY-SA-4.0
     labels: {join: {hit: [kick, tom]}, drop: [noise]}
     simulation: {codec: false, mix: {snr_db: [0, 30]}}
     network: {name: crnn}
@@ -38,6 +39,8 @@ NetworkName = Literal["vgg", "crnn", "tc-resnet", "pretrained"]
 NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
 MOST_BLOCKS = {"vgg": len(vgg.CHANNELS), "tc-resnet": MOST_RESIDUAL}
 """Of the networks whose depth is a choice."""
+UNSPECIFIED = "LicenseRef-unspecified"
+"""The licence of weights on which nobody has decided yet, as SPDX writes it."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,18 @@ class TrainingRecipe:
     """With the effects of the section `augmentation`. Its minutes are those of the recipe only if `says_how_long`."""
     says_how_long: bool = False
     """Whether the recipe gives minutes or n_steps of the fit."""
+    licence: str = UNSPECIFIED
+    """Of the weights, an SPDX expression: somebody's decision, which follows from what they were trained on."""
 
 
+_Licence = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9(][A-Za-z0-9.+() -]*$",
+        max_length=200,
+        title="an SPDX expression, such as CC-BY-SA-4.0 or GPL-3.0-or-later",
+    ),
+]
 _Label = Annotated[str, Meta(min_length=1)]
 _Labels = Annotated[tuple[_Label, ...], Meta(min_length=1)]
 
@@ -136,6 +149,7 @@ def parse(data: bytes, file: str) -> TrainingRecipe:
         _network(read.network, document),
         replace(fit or default.fit, **vars(augmentation)),
         fit is not None and (read.fit.minutes is not UNSET or read.fit.n_steps is not UNSET),
+        read.licence,
     )
     document.check()
     return recipe
@@ -154,7 +168,7 @@ def _shape() -> Any:
     }
     return defstruct(
         "Recipe",
-        [(name, section, section()) for name, section in sections.items()],
+        [("licence", _Licence, UNSPECIFIED), *((name, section, section()) for name, section in sections.items())],
         frozen=True,
         forbid_unknown_fields=True,
     )

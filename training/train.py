@@ -1,8 +1,6 @@
 """`python -m training train DATA -o OUT`: prepare, process, design, expect; from a folder of clips to a model.
 
-The flow is `train`, top to bottom. With five groups of every label there is one lesson, and other groups tune and test
-it. With fewer, each group is left out once: the lessons on the others are what is judged, and the model that is kept
-has learned from all of them.
+The flow is `train`, top to bottom; which lessons there are and who tests them is `held_out`.
 """
 
 from __future__ import annotations
@@ -22,29 +20,30 @@ import msgspec
 from streamd.errors import DataError, UsageError
 from streamd.events import slug
 from streamd.model import Model
-from training.chapters import design_chapter, prepare_chapter, process_chapter, sources_of
+from training.chapters import design_chapter, prepare_chapter, process_chapter
+from training.design import yamnet
 from training.design.choose import Chosen, choose_network, wanted
 from training.design.progress import Progress
 from training.expect import report
 from training.expect.budget import check_budget
 from training.expect.command import told, versions
-from training.expect.disjoint import contents_of_clips, contents_of_material, disjoint
-from training.expect.expectation import Background, PlayedSetting, chapter
+from training.expect.expectation import chapter
 from training.expect.familiarity import trained_on
 from training.expect.grid import core_grid
 from training.expect.pages import write_pages
-from training.expect.play import LabelledStream, Played, decide, play
+from training.expect.play import decide
 from training.expect.rewrite import with_decisions
 from training.expect.robustness import cells
-from training.expect.streams import negative_streams, real_streams, simulated_streams
-from training.expect.thresholds import in_halves, tune
+from training.expect.thresholds import tune
 from training.expect.verdict import judged
+from training.held_out import each_group_left_out, one_lesson
 from training.kept import keep
-from training.lesson import HowLong, Lesson, School, learn
+from training.lesson import HowLong, Lesson, School
 from training.prepare.clips import Clip
 from training.prepare.command import Known, prepare
+from training.prepare.licences import TABLE, Licensed, as_facts, licensed
 from training.prepare.simulation.reduced import reduced
-from training.prepare.simulation.sounds import sounds_of
+from training.prepare.simulation.sounds import left_out_of_background, sounds_of
 from training.prepare.simulation.workers import Workers
 from training.prepare.split import Split, split
 from training.process.command import process
@@ -93,19 +92,6 @@ class Request:
         return shlex.join([*words, "--thorough"] if self.thorough else words)
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Streams that were played by what had never heard them: those that choose and those that report."""
-
-    choosing: list[Played]
-    tuning: Sequence[LabelledStream]
-    """Streams that chose among checkpoints; none where each group was left out once."""
-    settings: list[PlayedSetting]
-    chosen_on: str
-    reported_on: str
-    disjoint: str
-
-
 class Clock:
     """How much of the minutes is left."""
 
@@ -143,6 +129,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
     spec = want.spec
     processed = yield from process(known, spec, trim=recipe.trim)
     simulation, notes = reduced(recipe.simulation, known.audit)
+    notes = [*notes, *left_out_of_background(splits[0].training)]
     yield from notes
     clips = [clip for group in known.groups for clip in group.clips]
     labels = known_labels(known)
@@ -150,6 +137,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
     silent = sorted(set(labels) - {sound.label for sound in sounds})
     if silent:
         raise DataError(f"{request.data}: all clips of {silent[0]!r} are silent; expected recordings with the sound")
+    learned_from = _learned_from(known, splits, request.data / TABLE)
     request.out.mkdir(parents=True, exist_ok=True)
     lengths = [len(sound.audio) / spec.sample_rate for sound in sounds]
 
@@ -158,9 +146,12 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
 
     chosen = network()
     yield from chosen.why
+    learned_from += [yamnet.published()] if chosen.name == "pretrained" else []
     with Workers(request.n_workers) as workers:
         school = School(
             request.name,
+            recipe.licence,
+            as_facts(learned_from),
             labels,
             spec,
             simulation,
@@ -181,9 +172,9 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
         how_long = _how_long(recipe, request.minutes, n_lessons)
         yield f"\nfitting: {how_long}" if n_lessons == 1 else f"\nfitting {n_lessons} times: {how_long} each"
         if len(splits) == 1:
-            lesson, heard = _one_lesson(school, splits[0], file, how_long)
+            lesson, heard = one_lesson(school, splits[0], file, how_long)
         else:
-            lesson, heard = _each_group_left_out(school, splits, clips, file, how_long)
+            lesson, heard = each_group_left_out(school, splits, clips, file, how_long)
         fitted = lesson.fitted
         yield f"fitted in {fitted.seconds / 60:.1f} minutes on {fitted.audio_seconds / 3600:.1f} h of scenes"
         tuned = tune(file, heard.choosing, lesson.manifest, request.alarms_per_hour)
@@ -210,7 +201,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
         command=request.command,
         seconds=round(clock.seconds, 1),
         versions=versions(),
-        sources=sources_of(known, request.data / "origins.csv"),
+        sources=[(one.source, one.licence, one.sha256) for one in learned_from],
         prepare=prepare_chapter(known, splits, notes),
         process=process_chapter(processed),
         design=design_chapter(school, lesson, chosen),
@@ -239,6 +230,14 @@ def _how_long(recipe: TrainingRecipe, minutes: float, n_lessons: int) -> HowLong
     return HowLong(minutes=FIT_SHARE * minutes / n_lessons)
 
 
+def _learned_from(known: Known, splits: Sequence[Split], table: Path) -> list[Licensed]:
+    """Return what a model learns from, thresholds and checkpoints included; what only tests it is left out."""
+    if len(splits) > 1:
+        return licensed(known.groups, table)
+    names = {clip.source for clip in [*splits[0].training, *splits[0].tuning]}
+    return licensed([group for group in known.groups if group.name in names], table)
+
+
 def known_labels(known: Known) -> tuple[str, ...]:
     """Return the labels of a data set, sorted."""
     return tuple(sorted({clip.label for group in known.groups for clip in group.clips if clip.label is not None}))
@@ -247,64 +246,6 @@ def known_labels(known: Known) -> tuple[str, ...]:
 def fewest_clips(known: Known) -> int:
     """Return how many clips the label has that has fewest."""
     return min(Counter(clip.label for group in known.groups for clip in group.clips if clip.label).values(), default=0)
-
-
-def _one_lesson(school: School, parts: Split, file: Path, how_long: HowLong) -> tuple[Lesson, Judged]:
-    """Learn from some groups, choose on others and test on yet others."""
-    shares_nothing = _nothing_shared(school, [*parts.training, *parts.tuning], parts.test)
-    tuning = school.tuning_streams(parts.tuning)
-    lesson = learn(school, parts.training, file, how_long=how_long, tuning=tuning)
-    settings = _tested(school, lesson.model(), parts.test)
-    played = play(lesson.model(), tuning)
-    return lesson, Judged(played, tuning, settings, "the tuning groups", "the test groups", shares_nothing)
-
-
-def _each_group_left_out(
-    school: School, splits: Sequence[Split], clips: Sequence[Clip], file: Path, how_long: HowLong
-) -> tuple[Lesson, Judged]:
-    """Test each group with what was learned from the others, then learn from all of them."""
-    said = [_nothing_shared(school, parts.training, parts.test) for parts in splits]
-    settings: list[PlayedSetting] = []
-    for i, parts in enumerate(splits):
-        other = learn(school, parts.training, file.with_name(f"without-{i + 1}.onnx"), how_long=how_long)
-        # Another seed each: the same noise heard by every one of them would be counted as so many hours.
-        found = _tested(school, other.model(), parts.test, seed=i)
-        other.file.unlink()
-        settings = [
-            replace(one, played=[*before.played, *one.played])
-            for before, one in zip(settings or [replace(one, played=[]) for one in found], found, strict=True)
-        ]
-    lesson = learn(school, clips, file, how_long=how_long)
-    both = in_halves([one for setting in settings for one in setting.played])
-    choosing = {id(one) for one in both[0]}
-    reporting = [replace(one, played=[p for p in one.played if id(p) not in choosing]) for one in settings]
-    halves = "one half of the groups, each left out of what was learned", "the other half"
-    return lesson, Judged(both[0], [], reporting, *halves, f"For each group that was left out: {said[0]}")
-
-
-def _nothing_shared(school: School, learned: Sequence[Clip], test: Sequence[Clip]) -> str:
-    """Return that nothing which is tested was learned from, by content; before anything long begins."""
-    both = [
-        [*contents_of_clips(clips), *contents_of_material(replace(drawn.material, backgrounds=()))]
-        for clips, drawn in ((learned, school.heard_in_training(learned)), (test, school.never_drawn(test)))
-    ]
-    return disjoint(*both)
-
-
-def _tested(school: School, model: Model, test: Sequence[Clip], seed: int = 0) -> list[PlayedSetting]:
-    """Play held-out clips, as they are and in places that were never drawn."""
-    unseen = school.never_drawn(test)
-    background: Background = "given" if unseen.material.backgrounds else "generated"
-    seconds, lead, workers = school.stream_seconds, school.lead_seconds, school.workers
-    simulated = [
-        *simulated_streams(unseen, seconds, lead, seed=seed, workers=workers),
-        *negative_streams(unseen, seconds, seed=seed, workers=workers),
-    ]
-    real = real_streams(test, school.spec.sample_rate, lead, trim=school.trim)
-    return [
-        PlayedSetting("recordings", "real", background, play(model, real)),
-        PlayedSetting("simulated scenes", "simulated", background, play(model, simulated)),
-    ]
 
 
 def _matrix(school: School, lesson: Lesson, test: Sequence[Clip], clock: Clock) -> tuple[list[report.Cell], list[str]]:

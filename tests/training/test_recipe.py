@@ -27,11 +27,13 @@ from training.recipe import NETWORKS, NetworkRecipe, TrainingRecipe, parse, read
 @pytest.mark.parametrize("text", ["", "\n# nothing\n", "{}", "simulation:\nfit: {}\n"])
 def test_an_empty_recipe_is_the_default(text):
     assert parse(text.encode(), "r.yaml") == TrainingRecipe() == read_recipe(None)
+    assert TrainingRecipe().licence == "LicenseRef-unspecified"
 
 
 def test_what_is_written_holds_and_the_rest_stays():
     recipe = parse(
         b"""
+licence: GPL-3.0-or-later AND CC-BY-SA-4.0
 labels: {join: {hit: [kick, tom]}, rename: {hh: hi-hat}, drop: [noise]}
 trim: {above_floor_db: 6}
 log_mel: {sample_rate: 8000, n_mels: 32}
@@ -45,6 +47,7 @@ augmentation: {spec_augment: {max_bands: 4}, mixup: true, filter_augment: false}
 """,
         "r.yaml",
     )
+    assert recipe.licence == "GPL-3.0-or-later AND CC-BY-SA-4.0"
     assert recipe.labels == LabelRecipe({"hit": ["kick", "tom"]}, {"hh": "hi-hat"}, ["noise"])
     assert recipe.trim == replace(TrainingRecipe().trim, above_floor_db=6.0)
     assert recipe.log_mel == LogMelSpec(sample_rate=8000, n_mels=32, fmax=4000)
@@ -127,6 +130,11 @@ def test_each_stage_can_be_left_out_and_taken_in(stage):
         (
             "augmentation: {filter_augment: {n_stretches: [3]}}",
             "r.yaml:1: augmentation.filter_augment.n_stretches: found a list of 1; expected one of 2",
+        ),
+        ("fit: {batch: 2}", "r.yaml:1: fit: batch 2; expected 3 or more"),
+        (
+            "licence: 'GPL/3'",
+            "r.yaml:1: licence: found 'GPL/3'; expected an SPDX expression, such as CC-BY-SA-4.0",
         ),
         ("fit: !!python/object:os.system {}", "r.yaml:1: fit: found the tag"),
     ],

@@ -22,6 +22,7 @@ from training.kept import export_again
 
 RATE = 8_000
 RECIPE = """\
+licence: CC-BY-SA-4.0
 log_mel: {sample_rate: 8000, n_fft: 256, win_length: 256, hop_length: 80, n_mels: 24, fmax: 3800}
 simulation: {room: false, codec: false}
 network: {name: tc-resnet, blocks: 1}
@@ -50,6 +51,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(3):
         soundfile.write(folder / "background" / f"{'abc'[i]}.wav", 0.02 * random.standard_normal(30 * RATE), RATE)
     (folder / "recipe.yaml").write_text(RECIPE)
+    origins = ["source,licence,package,version,sha256"]
+    origins += [f"machine {group},CC-BY-SA-{group % 2 + 3}.0,machines,1.{group},ab12" for group in range(5)]
+    (folder / "origins.csv").write_text("\n".join(origins) + "\n")
     return folder
 
 
@@ -84,6 +88,26 @@ def test_a_folder_of_clips_becomes_a_model_that_hears_them(data: Path, trained: 
     # The decision of the report is that of the file.
     (real, _) = found.expect.conditions
     assert real.labels[0].threshold == model.manifest.decision_of("beep").onset_threshold
+
+
+def test_everything_learned_from_is_told_with_its_licence_wherever_the_model_goes(trained: Path) -> None:
+    manifest = Model(trained / "beeper.onnx", "cpu").manifest
+    assert manifest.licence == "CC-BY-SA-4.0"
+    assert "person's decision" in manifest.training["licence_of_the_weights"]
+    told = {one["source"]: one for one in manifest.training["sources"]}
+    machines = {name for name in told if name.startswith("machine")}
+    assert len(machines) == 4  # one of six only tests, and another one with it
+    for name in machines - {"machine 5"}:
+        assert told[name]["licence"] == f"CC-BY-SA-{int(name[-1]) % 2 + 3}.0"
+        assert told[name]["package"] == f"machines 1.{name[-1]}"
+        assert told[name]["package_sha256"] == "ab12"
+    assert {one["licence"] for name, one in told.items() if name not in machines} == {"not told"}
+    found = report.read(trained / "report.json")
+    assert found.sources == [(one["source"], one["licence"], one["sha256"]) for one in told.values()]
+    card = (trained / "card.md").read_text()
+    assert "licence: CC-BY-SA-4.0" in card
+    assert all(name in card for name in machines)
+    assert "a person’s decision" in card
 
 
 def test_what_is_tested_was_in_no_lesson(data: Path, trained: Path) -> None:

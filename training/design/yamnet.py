@@ -8,6 +8,7 @@ convolutions: the weights never change here.
 from __future__ import annotations
 
 import csv
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from training.prepare.licences import Licensed
+
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the published weights and the names of the labels lie."""
+FILE = WEIGHTS / "yamnet_audioset.npz"
 
 N_FRAMES = 96
 """Log-mel frames in one window: 0.975 s at 16 kHz, hop 160, window 400."""
@@ -82,7 +86,16 @@ class Yamnet(nn.Module):
         return torch.sigmoid(self.logits(embedding)), embedding
 
 
-def load(weights: Path = WEIGHTS / "yamnet_audioset.npz") -> Yamnet:
+def published() -> Licensed:
+    """Return what a model has learned from that builds on the published weights."""
+    return Licensed(
+        source="YAMNet's weights, trained by Google on AudioSet",
+        licence="Apache-2.0",
+        sha256=hashlib.sha256(FILE.read_bytes()).hexdigest(),
+    )
+
+
+def load(weights: Path = FILE) -> Yamnet:
     """Return the network with its published weights, ready to run (no gradients, evaluation)."""
     network = Yamnet()
     with np.load(weights) as arrays, torch.no_grad():

@@ -31,6 +31,7 @@ from training.prepare.clips import Clip
 from training.prepare.data_set import read_data
 from training.prepare.groups import find_groups
 from training.prepare.labels import LabelRecipe
+from training.prepare.licences import in_facts
 from training.prepare.simulation.conditions import for_unseen
 from training.prepare.simulation.sounds import backgrounds_of, sounds_of
 
@@ -131,7 +132,7 @@ def report_on(
         command=command,
         seconds=round(time.monotonic() - begin, 1),
         versions=versions(),
-        sources=[],
+        sources=[(one.source, one.licence, one.sha256) for one in in_facts(facts.training)],
         prepare=None,
         process=None,
         design=None,
