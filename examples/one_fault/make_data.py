@@ -3,13 +3,14 @@
     python -m examples.one_fault.make_data
 
 The sound that matters is a bass drum's blow, which stands for a machine's knock: sixty recordings out of eleven kits.
-What else is heard there are spoken prompts and noises that are no drums (bells, beeps, swishes, a door, a crow), played
-by chance one after the other into six recordings of ten minutes. They are put together from real recordings, and say
-so. Written are five data sets:
+What else is heard there are noises that are no drums (bells, beeps, swishes, a door, a crow), the same all day, and
+spoken prompts, none of them twice, played by chance one after the other into six recordings of ten minutes. They are
+put together from real recordings, and say so. Written are five data sets:
 
     examples-data/one-fault                  kick/, background/, labels.csv with the kit of each clip
     examples-data/one-fault-no-background    the same without background/
-    examples-data/one-fault-among-drums      the same, but among prompts and all other drums of the same kits
+    examples-data/one-fault-among-drums      the same, but among all other drums of the same kits and prompts; here each
+                                             recording is of another place, with kits of its own
     examples-data/one-recording              kick/: sixty clips cut out of one recording, numbered
     examples-data/one-recording-renamed      the same clips under names that hide it
 """
@@ -32,8 +33,8 @@ EXAMPLES_DATA = percussion.EXAMPLES_DATA
 LABEL = "kick"
 N_CLIPS = 60
 SAMPLE_RATE = 44_100
-N_PLACES = 6
-PLACE_SECONDS = 600.0
+N_RECORDINGS = 6
+RECORDING_SECONDS = 600.0
 PAUSE_SECONDS = (0.5, 6.0)
 """Between two sounds of a place."""
 PEAK_DB = (-30.0, -3.0)
@@ -60,13 +61,12 @@ def main() -> None:
     noises = [path for path in sorted(_recordings(NOISES).rglob("*.flac")) if not _is_drum(path)]
     others = [row for row in rows if row["label"] != LABEL]
     kits = sorted({row["source"] for row in others})
-    # Each place has sounds of its own, so that what tests was never heard.
     heard_in: dict[str, list[list[Path]]] = {
-        "one-fault": [noises[place::N_PLACES] for place in range(N_PLACES)],
+        "one-fault": [noises] * N_RECORDINGS,
         "one-fault-no-background": [],
         "one-fault-among-drums": [
-            [drums / row["path"] for row in others if kits.index(row["source"]) % N_PLACES == place]
-            for place in range(N_PLACES)
+            [drums / row["path"] for row in others if kits.index(row["source"]) % N_RECORDINGS == place]
+            for place in range(N_RECORDINGS)
         ],
     }
     for name, places in heard_in.items():
@@ -105,16 +105,16 @@ def _is_drum(path: Path) -> bool:
 
 
 def _write_places(folder: Path, places: list[list[Path]], prompts: list[Path]) -> None:
-    """Write recordings of places."""
+    """Write recordings, each with sounds that may be those of another and prompts of its own."""
     folder.mkdir()
     for place, sounds in enumerate(places):
-        audio = _place(place, sounds, prompts[place::N_PLACES])
+        audio = _place(place, sounds, prompts[place::N_RECORDINGS])
         soundfile.write(folder / f"place-{'abcdef'[place]}.flac", audio, SAMPLE_RATE, subtype="PCM_16")
 
 
 def _place(seed: int, sounds: list[Path], prompts: list[Path]) -> Samples:
     random = np.random.default_rng(seed)
-    audio = (10 ** (HISS_DB / 20) * random.standard_normal(round(PLACE_SECONDS * SAMPLE_RATE))).astype(np.float32)
+    audio = (10 ** (HISS_DB / 20) * random.standard_normal(round(RECORDING_SECONDS * SAMPLE_RATE))).astype(np.float32)
     position = 0
     while True:
         kind = sounds if random.random() < 0.5 else prompts

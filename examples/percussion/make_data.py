@@ -7,6 +7,7 @@ Downloads four packages once (180 MB, into examples-data/packages; nothing is in
     FOLDER/<label>/<source>-<name>.flac    mono, 16 bit, at the recording's own rate
     FOLDER/labels.csv                      path, label, source: the kit, which no split may cut
     FOLDER/origins.csv                     each package's version, SHA-256 and each kit's licence
+    FOLDER-unseen/...                      the same of a kit that is in no training and no test: for replay_unseen.py
 
 Needs apt-get and dpkg-deb, and the package lists that `apt-get update` fetches. The second run takes a second.
 """
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,8 @@ ALL_KITS = (
     Kit("sonic-pi", "sonic-pi-samples", "usr/share/sonic-pi/samples", "CC0-1.0"),
 )
 
+UNSEEN_KITS = (Kit("black-pearl", "hydrogen-drumkits", f"{KITS}/The Black Pearl 1.0", "GPL-2.0-only"),)
+
 LABELS = (
     # Only a hi-hat can be closed or has a pedal: so Sonic Pi's "cymbals" of that name are hi-hats.
     ("hi-hat", r"\b(hi ?hat|hat|hh|chh|ohh|cymbal (closed|open|pedal))"),
@@ -85,6 +88,9 @@ def main() -> None:
     data = Path(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLES_DATA / "percussion"
     if not (data / "labels.csv").exists():
         make(data, EXAMPLES_DATA / "packages")
+    unseen = data.with_name(f"{data.name}-unseen")
+    if not (unseen / "labels.csv").exists():
+        make(unseen, EXAMPLES_DATA / "packages", UNSEEN_KITS)
     with (data / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     labels = sorted({row["label"] for row in rows})
@@ -98,16 +104,16 @@ def main() -> None:
     print(f"{len(rows)} clips in {data}")
 
 
-def make(data: Path, cache: Path) -> None:
+def make(data: Path, cache: Path, kits: Sequence[Kit] = ALL_KITS) -> None:
     """Fetch the packages and write the folder; it appears complete or not at all."""
-    debs = {name: fetch(name, cache) for name in dict.fromkeys(kit.package for kit in ALL_KITS)}
+    debs = {name: fetch(name, cache) for name in dict.fromkeys(kit.package for kit in kits)}
     part = data.with_name(f"{data.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     seen: set[str] = set()
     rows = []
     n_copies = 0
-    for kit in ALL_KITS:
+    for kit in kits:
         folder = unpack(debs[kit.package], cache) / kit.folder
         for path, label in labelled(folder):
             try:
@@ -127,7 +133,7 @@ def make(data: Path, cache: Path) -> None:
             soundfile.write(part / name, samples, sample_rate, subtype="PCM_16")
             rows.append((name, label, kit.source))
     print(f"{n_copies} copies of sounds left out")
-    _write(part / "origins.csv", ("source", "licence", "package", "version", "sha256"), _origins(debs))
+    _write(part / "origins.csv", ("source", "licence", "package", "version", "sha256"), _origins(kits, debs))
     _write(part / "labels.csv", ("path", "label", "source"), sorted(rows))
     shutil.rmtree(data, ignore_errors=True)
     part.rename(data)
@@ -191,9 +197,9 @@ def _instruments(table: Path) -> dict[str, list[str]]:
     return found
 
 
-def _origins(debs: dict[str, Path]) -> Iterator[tuple[str, ...]]:
-    for source in dict.fromkeys(kit.source for kit in ALL_KITS):
-        kit = next(kit for kit in ALL_KITS if kit.source == source)
+def _origins(kits: Sequence[Kit], debs: dict[str, Path]) -> Iterator[tuple[str, ...]]:
+    for source in dict.fromkeys(kit.source for kit in kits):
+        kit = next(kit for kit in kits if kit.source == source)
         deb = debs[kit.package]
         version = deb.name.split("_")[1].replace("%3a", ":")
         yield source, kit.licence, kit.package, version, hashlib.sha256(deb.read_bytes()).hexdigest()

@@ -22,11 +22,13 @@ from training.prepare.simulation.ambience import AmbienceRange
 from training.prepare.simulation.audio import Audio
 from training.prepare.simulation.chance import Range
 from training.prepare.simulation.codec import CodecRange
+from training.prepare.simulation.gain import GainRange
 from training.prepare.simulation.loudspeaker import LoudspeakerRange
 from training.prepare.simulation.material import Material, Sound
 from training.prepare.simulation.microphone import MicrophoneRange
 from training.prepare.simulation.mix import MixRange
 from training.prepare.simulation.recipe import Recipe
+from training.prepare.simulation.room import Room, RoomRange
 from training.prepare.simulation.rooms import compute_rooms, draw_bank
 from training.prepare.simulation.scene import Placed, Scene
 from training.prepare.simulation.shoebox import ShoeboxRange
@@ -39,6 +41,9 @@ N_HALLS = 80
 NARROW_RATE = 8_000
 """Half of the speech and half of the music is there a second time as a telephone or an old recording leaves it."""
 
+MUSIC_SPEEDS = (0.8, 1.25)
+"""Half of the music is there once more, in a room and faster or slower: there are too few orchestras."""
+
 SCENES_SEED = 1
 
 DENSE, SPARSE = Range(0.2, 1.0), Range(0.5, 8.0)
@@ -47,7 +52,10 @@ long ones a network learns to expect speech after a while of silence, whatever i
 
 PLAIN = Recipe(
     seconds=SECONDS,
-    mix=MixRange(Range(-7.0, 22.0), clean=0.05),
+    # Speech that is mostly in rooms over music that never is teaches that echoes are speech.
+    room=RoomRange(dry=0.5),
+    gain=GainRange(Range(-4.0, 4.0)),
+    mix=MixRange(Range(-8.0, 18.0), clean=0.05),
     # No babble: it is voices, and nobody can say from how many talkers on it should not be heard.
     ambience=AmbienceRange(kinds=("recorded",) * 6 + ("coloured", "coloured", "speech-shaped", "hum")),
 )
@@ -85,12 +93,24 @@ def training_material(data: Path) -> Material:
     clips = clips_of(data, "train")
     sounds = sounds_of(clips, SAMPLE_RATE)
     tracks = tracks_of(clips)
+    rooms = compute_rooms(draw_bank(0, N_HALLS, ShoeboxRange()), SAMPLE_RATE, "hybrid", data / "rooms")
     return Material(
         SAMPLE_RATE,
         sounds=sounds + [Sound(sound.clip, narrow(sound.audio)) for sound in sounds[::2]],
-        rooms=compute_rooms(draw_bank(0, N_HALLS, ShoeboxRange()), SAMPLE_RATE, "hybrid", data / "rooms"),
-        backgrounds=tracks + [narrow(track) for track in tracks[::2]],
+        rooms=rooms,
+        backgrounds=tracks + [narrow(track) for track in tracks[::2]] + played_in_rooms(tracks[1::2], rooms),
     )
+
+
+def played_in_rooms(tracks: Sequence[Audio], rooms: Sequence[Room]) -> list[Audio]:
+    """Return each track as heard in one of the rooms, and at another speed, which moves its pitch too."""
+    rng = np.random.default_rng(SCENES_SEED)
+    found = []
+    for track in tracks:
+        room = rooms[int(rng.integers(len(rooms)))]
+        speed = rng.uniform(*MUSIC_SPEEDS)
+        found.append(np.asarray(soxr.resample(room.apply(track, SAMPLE_RATE), speed, 1.0), np.float32))
+    return found
 
 
 def recipe_of(i: int) -> Recipe:

@@ -26,7 +26,7 @@ N_SCENES, N_MUSIC = 4500, 1200
 """20 hours with speech and 5 of music alone."""
 TARGET_DELAY_SECONDS = 0.128
 """One hop: the network has heard a little of what follows before it has to say what was."""
-N_STEPS = 1000
+N_STEPS = 2000
 BATCH = 8
 """Scenes of 16 s. Of few minutes, many small steps make more than few large ones."""
 

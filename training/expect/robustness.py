@@ -21,7 +21,6 @@ from training.expect.heard import heard_in
 from training.expect.play import LabelledStream, play
 from training.expect.report import Cell
 from training.prepare.simulation import ambience, scene
-from training.prepare.simulation.activity import active_rms
 from training.prepare.simulation.ambience import AmbienceRange
 from training.prepare.simulation.audio import Effect
 from training.prepare.simulation.chance import Range, generator
@@ -183,9 +182,7 @@ def _plan(
     placements = []
     for i in members:
         sound = material.sounds[i]
-        level = active_rms(sound.audio, rate)
-        effects = (Gain(-20 * math.log10(level)),) if level > 0 else ()
-        placements.append(Placement(i, round(position * rate), effects))
+        placements.append(Placement(i, round(position * rate), (Gain(0.0),)))
         spec = facts.decision_of(sound.label)
         rest = spec.min_silence_seconds + spec.refractory_seconds + spec.smoothing_seconds + REST_SECONDS
         # A window hears a sound until its last sample has left it.
