@@ -106,7 +106,10 @@ def test_labels_that_cannot_be_chosen_for_keep_their_decision_and_it_is_said(fil
     assert by_label[MIDDLE].decision.onset_threshold == model.manifest.decision.onset_threshold
     assert by_label[LOW].chosen_on.n_false_alarms > 0
     said = tuned.sentence(0.5, "two streams", "others")
-    assert "No threshold keeps that for Low tone: what alarmed least was taken." in said
+    assert (
+        "No threshold keeps that for Low tone: taken was what alarmed least of those that hear half of what can be heard."
+        in said
+    )
     assert "Not chosen for Middle tone: none of its sounds was heard there." in said
     assert "takes 6 h without the sound and without an alarm; there were fewer" in said
 
@@ -116,7 +119,7 @@ def test_a_label_without_any_sound_gets_the_lowest_threshold_that_is_quiet_on_wh
     for level, threshold, said in [
         (0.0, 0.5, "no sound of Low tone: the lowest threshold from 0.5 on that gave no false alarm was taken"),
         (0.72, 0.75, "no sound of Low tone: the lowest threshold from 0.5 on that gave no false alarm was taken"),
-        (1.0, 0.999, "no sound of Low tone, and every threshold gave a false alarm: the highest was taken"),
+        (1.0, 0.9999, "no sound of Low tone, and every threshold gave a false alarm: the highest was taken"),
     ]:
         played = [by_hand(0, spans(500, level, [(5, 6), (12, 13)]), [])]
         tuned = choose_decisions(played, facts, 0.5, [LOW])
@@ -221,3 +224,16 @@ def test_halves_cut_no_group_and_share_every_label_and_the_background():
     assert [sum(len(each.posteriors) for each in half) for half in halves] == [290, 290]
     assert in_halves(list(reversed(played)))[0][0].group == halves[0][0].group
     assert in_halves([]) == ([], [])
+
+
+def test_where_no_threshold_keeps_the_budget_one_is_taken_that_hears_half_of_what_can_be_heard():
+    facts = tiny_models.manifest("stream", "log_mel", onset_delay=0, offset_delay=0)
+    sounds = [(2.0 + 3 * i, 2.6 + 3 * i) for i in range(10)]
+    # One sound is as sure as the strange ones at the end, all others are at 0.7, as some more strange ones are.
+    heard = spans(1500, 0.7, sounds[1:]) + spans(1500, 0.9995, sounds[:1])
+    strange = spans(1500, 0.9995, [(36, 36.5), (42, 42.5)]) + spans(1500, 0.6, [(50, 50.5)])
+    played = [by_hand(i, heard + strange, sounds, f"group {i}") for i in range(2)]
+    [choice] = choose_decisions(played, facts, 0.5, [LOW]).choices
+    assert not choice.keeps_budget
+    assert 0.6 < choice.decision.onset_threshold <= 0.7
+    assert sum(choice.chosen_on.heard) == 20

@@ -2,13 +2,15 @@
 
 What can be measured without labels is false alarms: hours of music, speech, silence, noise, hum and
 clicks in which a label is absent by construction must give next to none of it. One half of the audio
-chooses, the other half checks. What can't be measured this way is recall, and nothing here claims it.
+chooses, the other half checks, and more audio is only counted on: nothing is chosen there. What can't be
+measured this way is recall, and nothing here claims it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,7 +19,11 @@ from numpy.typing import NDArray
 from streamd.decision import DecisionSpec
 from streamd.model import Model
 from training.expect.false_alarms import count_onsets, lowest_within, posteriors
-from training.prepare.negatives import SAMPLE_RATE, Kind, Stream, origins, prepare
+from training.expect.intervals import poisson_interval
+from training.prepare.negatives import HALVES, SAMPLE_RATE, Half, Kind, Stream, origins, prepare
+
+REAL: tuple[Kind, ...] = ("music", "speech")
+"""Recordings; all else is made."""
 
 _ALWAYS = ("Speech", "Music")
 """On by default whatever they cost, and then steady rather than early: from this threshold on."""
@@ -36,7 +42,7 @@ MIN_HOURS = 5.0
 """At least this much audio without the label must have been heard."""
 
 MAX_PER_HOUR_IN_ALL = 5.0
-"""Events an hour of all default labels beside Speech and Music, on the checking half."""
+"""Events an hour of all default labels beside Speech and Music, in real recordings that chose nothing."""
 
 SMOOTH = 0.72
 """Three hops: what lasts longer than a window may be averaged, and single windows stop mattering."""
@@ -119,6 +125,25 @@ _IN_MUSIC = (
 _IN_CLICKS = ("Tick", "Tick-tock", "Clicking", "Static", "Hum")
 
 
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """False alarms, and in how much audio."""
+
+    hours: float
+    n_events: int
+
+    def as_expected(self) -> dict[str, Any]:
+        """Return what a manifest says of it, with the exact 95 % interval of the rate."""
+        low, high = poisson_interval(self.n_events, self.hours)
+        return {
+            "hours": round(self.hours, 2),
+            "n_events": self.n_events,
+            "per_hour_interval_95": [round(low, 2), round(high, 2)],
+        }
+
+
+_NOTHING = Count(hours=0.0, n_events=0)
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured of one label."""
 
@@ -130,10 +155,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not on by default; empty if nobody asked for it, or if it is."""
     absent_in: tuple[Kind, ...] = ()
     """Kinds of audio without this sound: false alarms are counted there."""
-    hours: tuple[float, float] = (0.0, 0.0)
-    """Of that audio: on the choosing half, on the checking half."""
-    n_events: tuple[int, int] = (0, 0)
-    """False alarms on each half, at the threshold above."""
+    chosen_on: Count = _NOTHING
+    """False alarms at the threshold above in what chose it, recordings and made sounds together."""
+    real: Count = _NOTHING
+    """The same in recordings that chose nothing."""
+    made: Count = _NOTHING
+    """The same in made sounds that chose nothing."""
 
     def decision(self) -> DecisionSpec:
         """Return how the label is decided."""
@@ -149,9 +176,9 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     sha256: str
     hours: tuple[float, float]
-    """On the choosing half, on the checking half."""
+    """That chose, that chose nothing."""
     n_events: int
-    """Events of all default labels but Speech and Music on the checking half."""
+    """Events of all default labels but Speech and Music in what chose nothing."""
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +192,11 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         """Labels that are on by default, in the order of the model."""
         return tuple(row.label for row in self.rows if row.default)
 
+    def count(self, *kinds: Kind) -> Count:
+        """Return the events of all default labels but Speech and Music in audio of some kinds that chose nothing."""
+        heard = [one for one in self.heard if one.kind in kinds]
+        return Count(hours=sum(one.hours[1] for one in heard), n_events=sum(one.n_events for one in heard))
+
 
 def choose(model: Model, cache: Path) -> Choice:
     """Play hours of audio through the model and choose.
@@ -174,7 +206,7 @@ def choose(model: Model, cache: Path) -> Choice:
         cache: folder for the audio and its posteriors; filled on the first call.
 
     Raises:
-        ValueError: on the checking half the default labels give more than MAX_PER_HOUR_IN_ALL.
+        ValueError: in recordings that chose nothing the default labels give more than MAX_PER_HOUR_IN_ALL.
     """
     streams = prepare(cache)
     heard = [posteriors(model, stream, cache) for stream in streams]
@@ -192,10 +224,11 @@ def choose(model: Model, cache: Path) -> Choice:
     at = [THRESHOLDS.index(rows[i].onset_threshold) for i in beside]
     per_stream = counts[at, :, beside].sum(axis=0)
     choice = Choice(heard=_heard(streams, per_stream, cache), rows=rows)
-    hours = sum(one.hours[1] for one in choice.heard)
-    n_events = sum(one.n_events for one in choice.heard)
-    if n_events > MAX_PER_HOUR_IN_ALL * hours:
-        raise ValueError(f"{n_events} events in {hours:.1f} hours without them; at most {MAX_PER_HOUR_IN_ALL} an hour")
+    real = choice.count(*REAL)
+    if real.n_events > MAX_PER_HOUR_IN_ALL * real.hours:
+        raise ValueError(
+            f"{real.n_events} events in {real.hours:.1f} hours without them; at most {MAX_PER_HOUR_IN_ALL} an hour"
+        )
     return choice
 
 
@@ -205,15 +238,16 @@ def _row(labels: Sequence[str], label: str, profile: str, streams: Sequence[Stre
     if _within(labels, label, _NEVER):
         return Row(label=label, profile=profile, onset_threshold=0.5, default=False, why_not="never by default")
     kinds = _absent_in(labels, label)
-    halves = [[s.half == half and s.kind in kinds for s in streams] for half in ("choose", "check")]
-    hours = tuple(round(sum(_hours(s) for s, yes in zip(streams, half, strict=True) if yes), 2) for half in halves)
-    n_events = counts @ np.array(halves).T
+    parts: tuple[tuple[Half, tuple[Kind, ...]], ...] = (("choose", kinds), ("check", REAL), ("check", ("made",)))
+    taken = [[s.half == half and s.kind in kinds and s.kind in some for s in streams] for half, some in parts]
+    hours = [round(sum(_hours(s) for s, yes in zip(streams, part, strict=True) if yes), 2) for part in taken]
+    n_events = counts @ np.array(taken).T
     chosen = lowest_within(n_events[:, 0], MAX_PER_HOUR * hours[0])
     if label in _ALWAYS:
         chosen = max(chosen, THRESHOLDS.index(_ALWAYS_FROM))
     too_high = chosen == len(THRESHOLDS)
     why_not = "more than 0.5 false alarms an hour at 0.9" if too_high else ""
-    if min(hours) < MIN_HOURS:
+    if hours[0] < MIN_HOURS:
         why_not = f"less than {MIN_HOURS:g} hours without it"
     chosen = min(chosen, len(THRESHOLDS) - 1)
     return Row(
@@ -223,8 +257,9 @@ def _row(labels: Sequence[str], label: str, profile: str, streams: Sequence[Stre
         default=wanted and not why_not,
         why_not=why_not,
         absent_in=kinds,
-        hours=(hours[0], hours[1]),
-        n_events=(int(n_events[chosen, 0]), int(n_events[chosen, 1])),
+        chosen_on=Count(hours=hours[0], n_events=int(n_events[chosen, 0])),
+        real=Count(hours=hours[1], n_events=int(n_events[chosen, 1])),
+        made=Count(hours=hours[2], n_events=int(n_events[chosen, 2])),
     )
 
 
@@ -232,7 +267,7 @@ def _heard(streams: Sequence[Stream], n_events: NDArray[np.int64], cache: Path) 
     found = []
     for origin in origins(cache):
         halves: Mapping[str, int] = {s.half: i for i, s in enumerate(streams) if s.name == origin.name}
-        hours = tuple(round(_hours(streams[halves[half]]), 3) for half in ("choose", "check"))
+        hours = [round(_hours(streams[halves[half]]), 3) if half in halves else 0.0 for half in HALVES]
         found.append(
             Heard(
                 name=origin.name,

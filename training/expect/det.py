@@ -24,7 +24,7 @@ from training.expect.event_match import Sound, collar
 from training.expect.false_alarms import lowest_within, onsets
 from training.expect.play import Played
 
-THRESHOLDS = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
+THRESHOLDS = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999)
 """Onset thresholds to try: steps of 0.05, finer where a network that is sure of itself still differs."""
 
 

@@ -46,9 +46,9 @@ def scorer(
 ) -> Scorer:
     """Return what scores a network on streams: mean recall of the labels, false alarms an hour of all of them together.
 
-    From a recall, confusions are taken off. A label that only hears sounds over its budget counts as a recall of 0, with
-    the alarms of the threshold that alarms least; one that no threshold hears counts as a recall of 0, too, and alarms
-    nobody. Neither keeps the budget.
+    From a recall, confusions are taken off. A label that only hears sounds over its budget counts as a recall of 0,
+    with the alarms of the threshold that alarms least; one that no threshold hears counts as a recall of 0, too, and
+    alarms nobody. Neither keeps the budget.
 
     Args:
         streams: tuning streams, at the log-mel's sample rate; their log-mel is made now.

@@ -41,6 +41,9 @@ PAYS_SOUNDS = 2
 is luck."""
 F1_PAYS = 0.02
 """The same for another min_silence."""
+USABLE_SHARE = 0.5
+"""Where no threshold keeps the budget, one is chosen that hears at least this share of what the best hears: the one that
+alarms least of all is nearly always deaf, and helps nobody to find out what it would take."""
 LEAST_UNHEARD = 0.5
 """Where a label has no sound to choose by, its threshold is at least this: the lowest that is quiet on these negatives
 would likely alarm on others."""
@@ -90,7 +93,10 @@ class Tuned:
         loud = [choice.label for choice in unheard if not choice.keeps_budget]
         deaf = [choice.label for choice in self.choices if choice.chosen_on is None and choice.without_sounds is None]
         if over:
-            said += f" No threshold keeps that for {', '.join(over)}: what alarmed least was taken."
+            said += (
+                f" No threshold keeps that for {', '.join(over)}: taken was what alarmed least of those that hear half"
+                " of what can be heard."
+            )
         if quiet:
             said += (
                 f" There was no sound of {', '.join(quiet)}: the lowest threshold from {LEAST_UNHEARD:g} on that gave"
@@ -248,7 +254,9 @@ def _best(label: str, spec: DecisionSpec, row: Sequence[Point], alarms_per_hour:
     hearing = [one for one in row if any(one.heard)]
     if not hearing:
         return Choice(label, spec, None, keeps_budget=False)
-    least = min(hearing, key=lambda one: (one.n_false_alarms, -sum(one.heard)))
+    most = max(sum(one.heard) for one in hearing)
+    usable = [one for one in hearing if sum(one.heard) >= USABLE_SHARE * most]
+    least = min(usable, key=lambda one: (one.n_false_alarms, -one.n_gained))
     return Choice(label, with_threshold(spec, least.threshold), least, keeps_budget=False)
 
 
