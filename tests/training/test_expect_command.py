@@ -20,6 +20,7 @@ from tests.training.tone_streams import HIGH, LOW
 from training.expect import report
 from training.expect.command import evaluate, report_on
 from training.expect.expectation import GENERATED
+from training.prepare.licences import Licensed, as_facts
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,15 @@ def test_a_model_is_reported_on_with_all_of_the_data(file: Path, data: Path, tmp
     assert any("1 clips of 'whistle': tiny-stream-log_mel doesn't have these labels" in line for line in found.left_out)
     assert "no threshold could be chosen" not in found.expect.thresholds
     assert any(line.startswith("  Low tone, threshold 0.6: recall 1.00 (0.") for line in lines)
+
+
+def test_what_the_model_learned_from_is_told_as_its_manifest_has_it(data: Path, tmp_path: Path):
+    learned = [Licensed("kit 1", "GPL-2.0-only", "ab12"), Licensed("kit 2", "CC-BY-SA-3.0", "cd34", "drums 1.0")]
+    own = tiny_models.build(tmp_path, "stream", "log_mel", training=as_facts(learned))
+    list(evaluate(str(own), data, tmp_path / "out", simulated_seconds=0))
+    found = report.read(tmp_path / "out" / "report.json")
+    assert found.sources == [("kit 1", "GPL-2.0-only", "ab12"), ("kit 2", "CC-BY-SA-3.0", "cd34")]
+    assert "| kit 2 | CC-BY-SA-3.0 | cd34 |" in (tmp_path / "out" / "card.md").read_text()
 
 
 def test_background_that_is_given_is_played_whole_and_nothing_is_generated(file: Path, data: Path, tmp_path: Path):

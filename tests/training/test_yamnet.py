@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,9 @@ def test_the_counting_of_false_alarms_hears_what_the_detector_hears(model, tmp_p
     assert list(found.values()) == [1, 1]
     on = [i for i, label in enumerate(labels) if label in model.manifest.default_labels]
     assert counts[on].sum() == 2
+
+
+def test_what_builds_on_its_weights_is_told_under_their_licence(model):
+    told = yamnet.published()
+    assert told.licence == model.manifest.licence
+    assert told.sha256 == hashlib.sha256(yamnet.FILE.read_bytes()).hexdigest()
