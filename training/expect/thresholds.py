@@ -42,8 +42,8 @@ is luck."""
 F1_PAYS = 0.02
 """The same for another min_silence."""
 USABLE_SHARE = 0.5
-"""Where no threshold keeps the budget, one is chosen that hears at least this share of what the best hears: the one that
-alarms least of all is nearly always deaf, and helps nobody to find out what it would take."""
+"""Where no threshold keeps the budget, one is chosen that hears at least this share of what the best hears: the one
+that alarms least of all is nearly always deaf, and helps nobody to find out what it would take."""
 LEAST_UNHEARD = 0.5
 """Where a label has no sound to choose by, its threshold is at least this: the lowest that is quiet on these negatives
 would likely alarm on others."""
