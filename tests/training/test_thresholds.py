@@ -106,10 +106,7 @@ def test_labels_that_cannot_be_chosen_for_keep_their_decision_and_it_is_said(fil
     assert by_label[MIDDLE].decision.onset_threshold == model.manifest.decision.onset_threshold
     assert by_label[LOW].chosen_on.n_false_alarms > 0
     said = tuned.sentence(0.5, "two streams", "others")
-    assert (
-        "No threshold keeps that for Low tone: taken was what alarmed least of those that hear half of what can be heard."
-        in said
-    )
+    assert "No threshold keeps that for Low tone: taken was what alarmed least of those that hear half" in said
     assert "Not chosen for Middle tone: none of its sounds was heard there." in said
     assert "takes 6 h without the sound and without an alarm; there were fewer" in said
 
