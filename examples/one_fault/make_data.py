@@ -80,7 +80,7 @@ def main() -> None:
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(("path", "source"))
             writer.writerows((row["path"], row["source"]) for row in chosen)
-        shutil.copy(drums / "origins.csv", data / "origins.csv")
+        _write_origins(data / "origins.csv", drums / "origins.csv", list(places), among_drums="drums" in name)
         print(f"{data}: {len(chosen)} clips of {len({row['source'] for row in chosen})} kits")
     _write_one_recording("one-recording", [f"recording-{i:02}" for i in range(N_CLIPS)])
     hidden = np.random.default_rng(0).permutation(N_CLIPS)
@@ -109,7 +109,22 @@ def _write_places(folder: Path, places: list[list[Path]], prompts: list[Path]) -
     folder.mkdir()
     for place, sounds in enumerate(places):
         audio = _place(place, sounds, prompts[place::N_RECORDINGS])
-        soundfile.write(folder / f"place-{'abcdef'[place]}.flac", audio, SAMPLE_RATE, subtype="PCM_16")
+        soundfile.write(folder / f"{_name(place)}.flac", audio, SAMPLE_RATE, subtype="PCM_16")
+
+
+def _write_origins(table: Path, of_drums: Path, places: list[list[Path]], *, among_drums: bool) -> None:
+    """Write where the clips are from, and the recordings that were put together out of several packages."""
+    shutil.copy(of_drums, table)
+    others = "GPL-2.0-or-later AND CC-BY-3.0 AND CC0-1.0" if among_drums else "CC0-1.0"
+    packages = [PROMPTS, *(["the packages of all kits"] if among_drums else [NOISES])]
+    with table.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for place in range(len(places)):
+            writer.writerow((_name(place), f"CC-BY-SA-3.0 AND {others}", " and ".join(packages), "", ""))
+
+
+def _name(place: int) -> str:
+    return f"place-{'abcdef'[place]}"
 
 
 def _place(seed: int, sounds: list[Path], prompts: list[Path]) -> Samples:
