@@ -109,8 +109,8 @@ def _yamnet(command: argparse.ArgumentParser) -> None:
         "--negatives",
         type=Path,
         metavar="FOLDER",
-        help="choose default labels and thresholds anew on 19 hours of audio, which are fetched from Debian's"
-        " packages into FOLDER (5 GB) on the first call; without it, the table in the repository is used",
+        help="choose default labels and thresholds anew and count on 36 hours of audio, fetched from Debian's"
+        " packages into FOLDER (15 GB) on the first call; without it, the table in the repository is used",
     )
 
 

@@ -9,8 +9,10 @@ from training.expect.intervals import poisson_interval
 
 _TOTALS = {
     "real": "recordings",
-    "music": "of these, music",
-    "speech": "of these, speech in some thirty languages",
+    "halved": "of these, halves of packages whose other half chose",
+    "later": "packages that were fetched after the choice",
+    "music": "of all recordings, music",
+    "speech": "speech in some thirty languages",
     "made": "made here: silence, noise, hum, clicks",
 }
 
@@ -31,8 +33,10 @@ _PAGE = """\
 
 ## What to expect
 
-**False alarms: measured** as events of {of}, in audio that did not choose the thresholds. Recordings and made sounds
-are counted apart; intervals are exact (Poisson), and take alarms for independent of each other.
+**False alarms: measured** as events of {of},
+in audio that did not choose the thresholds. Recordings and made sounds are counted apart, without the pauses put
+between recordings. Intervals are exact (Poisson), and take alarms for independent of each other: those of one track
+are not, and packages differ by far more than that.
 
 | audio | hours | events | an hour | 95 % |
 |---|---|---|---|---|

@@ -8,9 +8,8 @@ measured this way is recall, and nothing here claims it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 
 from streamd.decision import DecisionSpec
 from streamd.model import Model
+from training.expect.counted import Counted
 from training.expect.false_alarms import count_onsets, lowest_within, posteriors
-from training.expect.intervals import poisson_interval
 from training.prepare.negatives import HALVES, SAMPLE_RATE, Half, Kind, Stream, origins, prepare
 
 REAL: tuple[Kind, ...] = ("music", "speech")
@@ -125,23 +124,7 @@ _IN_MUSIC = (
 _IN_CLICKS = ("Tick", "Tick-tock", "Clicking", "Static", "Hum")
 
 
-class Count(msgspec.Struct, frozen=True, kw_only=True):
-    """False alarms, and in how much audio."""
-
-    hours: float
-    n_events: int
-
-    def as_expected(self) -> dict[str, Any]:
-        """Return what a manifest says of it, with the exact 95 % interval of the rate."""
-        low, high = poisson_interval(self.n_events, self.hours)
-        return {
-            "hours": round(self.hours, 2),
-            "n_events": self.n_events,
-            "per_hour_interval_95": [round(low, 2), round(high, 2)],
-        }
-
-
-_NOTHING = Count(hours=0.0, n_events=0)
+_NOTHING = Counted(hours=0.0, n_events=0)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,11 +138,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not on by default; empty if nobody asked for it, or if it is."""
     absent_in: tuple[Kind, ...] = ()
     """Kinds of audio without this sound: false alarms are counted there."""
-    chosen_on: Count = _NOTHING
-    """False alarms at the threshold above in what chose it, recordings and made sounds together."""
-    real: Count = _NOTHING
-    """The same in recordings that chose nothing."""
-    made: Count = _NOTHING
+    chosen_on: Counted = _NOTHING
+    """False alarms at the threshold above in what chose it: recordings, pauses between them and made sounds."""
+    real: Counted = _NOTHING
+    """The same in recordings that chose nothing; pauses between them are not counted."""
+    made: Counted = _NOTHING
     """The same in made sounds that chose nothing."""
 
     def decision(self) -> DecisionSpec:
@@ -176,7 +159,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     sha256: str
     hours: tuple[float, float]
-    """That chose, that chose nothing."""
+    """That chose, that chose nothing; without the pauses between recordings."""
     n_events: int
     """Events of all default labels but Speech and Music in what chose nothing."""
 
@@ -192,10 +175,16 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         """Labels that are on by default, in the order of the model."""
         return tuple(row.label for row in self.rows if row.default)
 
-    def count(self, *kinds: Kind) -> Count:
+    def count(self, *kinds: Kind) -> Counted:
         """Return the events of all default labels but Speech and Music in audio of some kinds that chose nothing."""
-        heard = [one for one in self.heard if one.kind in kinds]
-        return Count(hours=sum(one.hours[1] for one in heard), n_events=sum(one.n_events for one in heard))
+        return self._count(one for one in self.heard if one.kind in kinds)
+
+    def count_of_recordings(self, *, halved: bool) -> Counted:
+        """Return the same for recordings whose other half chose, or for those that are only counted on."""
+        return self._count(one for one in self.heard if one.kind in REAL and bool(one.hours[0]) == halved)
+
+    def _count(self, heard: Iterable[Heard]) -> Counted:
+        return Counted.all_of(Counted(hours=one.hours[1], n_events=one.n_events) for one in heard)
 
 
 def choose(model: Model, cache: Path) -> Choice:
@@ -216,14 +205,15 @@ def choose(model: Model, cache: Path) -> Choice:
     counts = np.stack(
         [count_onsets(heard, [_spec(profile, at) for profile in profiles], hop_seconds) for at in THRESHOLDS]
     )
+    recorded = [_recorded_hours(stream) for stream in streams]
     rows = tuple(
-        _row(labels, label, profile, streams, counts[:, :, i])
+        _row(labels, label, profile, streams, recorded, counts[:, :, i])
         for i, (label, profile) in enumerate(zip(labels, profiles, strict=True))
     )
     beside = [i for i, row in enumerate(rows) if row.default and row.label not in _ALWAYS]
     at = [THRESHOLDS.index(rows[i].onset_threshold) for i in beside]
     per_stream = counts[at, :, beside].sum(axis=0)
-    choice = Choice(heard=_heard(streams, per_stream, cache), rows=rows)
+    choice = Choice(heard=_heard(streams, recorded, per_stream, cache), rows=rows)
     real = choice.count(*REAL)
     if real.n_events > MAX_PER_HOUR_IN_ALL * real.hours:
         raise ValueError(
@@ -232,15 +222,27 @@ def choose(model: Model, cache: Path) -> Choice:
     return choice
 
 
-def _row(labels: Sequence[str], label: str, profile: str, streams: Sequence[Stream], counts: NDArray[np.int64]) -> Row:
-    """Decide one label by its counts, (n_thresholds, n_streams)."""
+def _row(
+    labels: Sequence[str],
+    label: str,
+    profile: str,
+    streams: Sequence[Stream],
+    recorded: Sequence[float],
+    counts: NDArray[np.int64],
+) -> Row:
+    """Decide one label by its counts, (n_thresholds, n_streams); `recorded` are the hours to count for each stream."""
     wanted = any(label in group for group in WANTED.values())
     if _within(labels, label, _NEVER):
         return Row(label=label, profile=profile, onset_threshold=0.5, default=False, why_not="never by default")
     kinds = _absent_in(labels, label)
     parts: tuple[tuple[Half, tuple[Kind, ...]], ...] = (("choose", kinds), ("check", REAL), ("check", ("made",)))
     taken = [[s.half == half and s.kind in kinds and s.kind in some for s in streams] for half, some in parts]
-    hours = [round(sum(_hours(s) for s, yes in zip(streams, part, strict=True) if yes), 2) for part in taken]
+    # What chooses has its pauses counted: a few thresholds hang on it.
+    lengths = ([_hours(s) for s in streams], recorded, recorded)
+    hours = [
+        round(sum(h for h, yes in zip(own, part, strict=True) if yes), 2)
+        for own, part in zip(lengths, taken, strict=True)
+    ]
     n_events = counts @ np.array(taken).T
     chosen = lowest_within(n_events[:, 0], MAX_PER_HOUR * hours[0])
     if label in _ALWAYS:
@@ -257,17 +259,19 @@ def _row(labels: Sequence[str], label: str, profile: str, streams: Sequence[Stre
         default=wanted and not why_not,
         why_not=why_not,
         absent_in=kinds,
-        chosen_on=Count(hours=hours[0], n_events=int(n_events[chosen, 0])),
-        real=Count(hours=hours[1], n_events=int(n_events[chosen, 1])),
-        made=Count(hours=hours[2], n_events=int(n_events[chosen, 2])),
+        chosen_on=Counted(hours=hours[0], n_events=int(n_events[chosen, 0])),
+        real=Counted(hours=hours[1], n_events=int(n_events[chosen, 1])),
+        made=Counted(hours=hours[2], n_events=int(n_events[chosen, 2])),
     )
 
 
-def _heard(streams: Sequence[Stream], n_events: NDArray[np.int64], cache: Path) -> tuple[Heard, ...]:
+def _heard(
+    streams: Sequence[Stream], recorded: Sequence[float], n_events: NDArray[np.int64], cache: Path
+) -> tuple[Heard, ...]:
     found = []
     for origin in origins(cache):
         halves: Mapping[str, int] = {s.half: i for i, s in enumerate(streams) if s.name == origin.name}
-        hours = [round(_hours(streams[halves[half]]), 3) if half in halves else 0.0 for half in HALVES]
+        hours = [round(recorded[halves[half]], 3) if half in halves else 0.0 for half in HALVES]
         found.append(
             Heard(
                 name=origin.name,
@@ -284,6 +288,10 @@ def _heard(streams: Sequence[Stream], n_events: NDArray[np.int64], cache: Path) 
 
 def _hours(stream: Stream) -> float:
     return len(stream.samples()) / SAMPLE_RATE / 3600
+
+
+def _recorded_hours(stream: Stream) -> float:
+    return _hours(stream) if stream.kind == "made" else stream.recorded_hours()
 
 
 def _spec(profile: str, onset_threshold: float) -> DecisionSpec:

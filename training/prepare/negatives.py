@@ -1,17 +1,20 @@
 """Hours of audio in which most labels are absent: what false alarms are counted on.
 
 Music and speech come from Debian packages (fetched, unpacked, never installed), the rest is made here:
-digital silence, faint quantised noise, hum, clicks, coloured noise. Everything is split by file into two
-halves, one to choose decisions on and one to check them on. The audio stays in a folder of the user;
-nothing of it goes into a model or into this repository, which only keeps counts and checksums.
+digital silence, faint quantised noise, hum, clicks, coloured noise. It is split by file into two halves, one
+to choose decisions on and one to check them on; further packages were fetched after the decisions had been
+chosen, and are only counted on, whole. The audio stays in a folder of the user; nothing of it goes into a model
+or into this repository, which only keeps counts and checksums.
 """
 
 from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +49,8 @@ class Package:
     """Patterns of the files to use, below the package's root."""
     without: tuple[str, ...] = ()
     """Beginnings of file names that hold something else: beeps, effects."""
+    archive: str = ""
+    """A zip below the package's root that the recordings are in."""
 
 
 PACKAGES = (
@@ -72,6 +77,47 @@ PACKAGES = (
     ),
     Package("fillets-ng-data-cs", "speech", "GPL-2", ("**/cs/*.ogg",)),
 )
+"""Half of each chose the decisions; the other half checks them."""
+
+NAEV = Package("naev-data", "music", "GPL-2+, GPL-3, CC-BY-3.0 and CC-BY-SA-3.0", ("**/snd/music/*.ogg",))
+ZERO_AD = Package(
+    "0ad-data",
+    "music",
+    "CC-BY-SA-3.0",
+    ("**/audio/music/*.ogg",),
+    archive="usr/share/games/0ad/mods/public/public.zip",
+)
+UFOAI = Package(
+    "ufoai-music", "music", "GPL-2+ and CC-BY-3.0", ("**/music/*.ogg",), archive="usr/share/games/ufoai/base/0music.pk3"
+)
+FREEDROID = Package("freedroidrpg-data", "music", "GPL-2+", ("**/sound/music/*.ogg",))
+MEGAGLEST = Package("megaglest-data", "music", "CC-BY-SA-3.0", ("**/music/*.ogg",))
+FREEORION = Package("freeorion-data", "music", "CC-BY-SA-3.0", ("**/sound/artificial_intelligence_v3.ogg",))
+WIDELANDS = Package("widelands-data", "music", "GPL-2+ and CC-BY-SA-3.0", ("**/data/music/**/*.ogg",))
+UNKNOWN_HORIZONS = Package("unknown-horizons", "music", "CC-BY-SA-3.0", ("**/audio/music/*.ogg",))
+ASC = Package("asc-music", "music", "GPL-2+", ("**/music/*.mp3",))
+HYPERROGUE = Package("hyperrogue-music", "music", "CC-BY-SA-3.0", ("**/music/*.ogg",))
+FLARE = Package("flare-game", "music", "CC-BY-SA-3.0", ("**/music/*.ogg",))
+SINGULARITY = Package("singularity-music", "music", "CC-BY-SA-3.0", ("**/music/*.ogg",))
+GCIN = Package("gcin-voice", "speech", "GPL-3 or LGPL-3", ("**/ogg/*/3.ogg",))
+
+COUNTED = (
+    NAEV,
+    ZERO_AD,
+    UFOAI,
+    FREEDROID,
+    MEGAGLEST,
+    FREEORION,
+    WIDELANDS,
+    UNKNOWN_HORIZONS,
+    ASC,
+    HYPERROGUE,
+    FLARE,
+    SINGULARITY,
+    Package("fillets-ng-data-nl", "speech", "GPL-2", ("**/nl/*.ogg",)),
+    GCIN,
+)
+"""Nothing was chosen on any of it: counted on whole."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +135,20 @@ class Stream:
         array: Samples = np.load(self.path, mmap_mode="r")
         return array
 
+    def recorded_hours(self) -> float:
+        """Return the hours without digital silence of PAUSE_SECONDS and more: pauses between recordings are made."""
+        samples = self.samples()
+        silent = np.zeros(len(samples) + 2, np.bool_)
+        silent[1:-1] = samples == 0
+        edges = np.flatnonzero(silent[1:] != silent[:-1])
+        runs = edges[1::2] - edges[::2]
+        n_silent = int(runs[runs >= PAUSE_SECONDS * SAMPLE_RATE].sum())
+        return (len(samples) - n_silent) / SAMPLE_RATE / 3600
+
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a stream of both halves came from: a line for the card."""
+    """Where streams of one name came from: a line for the card."""
 
     name: str
     kind: Kind
@@ -119,15 +175,30 @@ def unpack(package: Package, cache: Path) -> Path:
         part = root.with_name(f"{package.name}.part")
         part.mkdir(parents=True, exist_ok=True)
         subprocess.run(["dpkg-deb", "-x", fetch(package, cache), part], check=True)
+        if package.archive:
+            _take_recordings(package, part)
         part.rename(root)
     return root
 
 
+def _take_recordings(package: Package, root: Path) -> None:
+    """Put the recordings of a package's archive beside it, and remove it: it may hold gigabytes of pictures."""
+    archive = root / package.archive
+    with zipfile.ZipFile(archive) as members:
+        for name in members.namelist():
+            # Here a star takes slashes too, so a few more may be unpacked than the patterns find later.
+            if any(fnmatch(name, pattern.replace("**/", "*")) for pattern in package.recordings):
+                members.extract(name, archive.parent)
+    archive.unlink()
+
+
 def prepare(cache: Path) -> list[Stream]:
-    """Return all streams, made on the first call and read from the cache later."""
+    """Return all streams, made on the first call and read from the cache later; what is only counted on is `check`."""
     streams: list[Stream] = []
     for package in PACKAGES:
         streams += _prepared(package.name, package.kind, cache, partial(_halves, package, cache))
+    for package in COUNTED:
+        streams += _prepared(package.name, package.kind, cache, partial(_whole, package, cache), ("check",))
     for name, make in MADE.items():
         streams += _prepared(name, "made", cache, partial(_made, make))
     return streams
@@ -136,7 +207,7 @@ def prepare(cache: Path) -> list[Stream]:
 def origins(cache: Path) -> list[Origin]:
     """Return name, licence, version and checksum of everything that the streams are made of."""
     found = []
-    for package in PACKAGES:
+    for package in (*PACKAGES, *COUNTED):
         deb = fetch(package, cache)
         with deb.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -155,10 +226,12 @@ def decode(path: Path) -> Samples:
     return _quantised(mono * 32768)
 
 
-def _prepared(name: str, kind: Kind, cache: Path, make: Callable[[], dict[Half, Samples]]) -> Iterator[Stream]:
+def _prepared(
+    name: str, kind: Kind, cache: Path, make: Callable[[], dict[Half, Samples]], halves: Sequence[Half] = HALVES
+) -> Iterator[Stream]:
     folder = cache / "streams"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {half: folder / f"{name}-{half}.npy" for half in HALVES}
+    paths = {half: folder / f"{name}-{half}.npy" for half in halves}
     if not all(path.exists() for path in paths.values()):
         for half, samples in make().items():
             np.save(paths[half], samples)
@@ -169,21 +242,32 @@ def _prepared(name: str, kind: Kind, cache: Path, make: Callable[[], dict[Half, 
 def _halves(package: Package, cache: Path) -> dict[Half, Samples]:
     """Return each half of a package's recordings, one after the other with a pause between.
 
-    Files of equal content count once. In the order of their checksums each goes to the half that is shorter so far.
+    In the order of their checksums each goes to the half that is shorter so far.
     """
-    root = unpack(package, cache)
-    found = {hashlib.sha256(p.read_bytes()).hexdigest(): p for g in package.recordings for p in sorted(root.glob(g))}
-    pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.int16)
     parts: dict[Half, list[Samples]] = {half: [] for half in HALVES}
     lengths = dict.fromkeys(HALVES, 0)
-    for _, path in sorted(found.items()):
-        if path.name.startswith(package.without) and package.without:
-            continue
-        samples = decode(path)
+    for samples in _recordings(package, cache):
         half = min(HALVES, key=lambda h: lengths[h])
         lengths[half] += len(samples)
-        parts[half] += [samples, pause]
+        parts[half] += [samples, _PAUSE]
     return {half: np.concatenate(parts[half]) for half in HALVES}
+
+
+def _whole(package: Package, cache: Path) -> dict[Half, Samples]:
+    """Return all of a package's recordings, one after the other with a pause between."""
+    return {"check": np.concatenate([part for one in _recordings(package, cache) for part in (one, _PAUSE)])}
+
+
+def _recordings(package: Package, cache: Path) -> Iterator[Samples]:
+    """Yield the recordings of a package in the order of their checksums; files of equal content count once."""
+    root = unpack(package, cache)
+    found = {hashlib.sha256(p.read_bytes()).hexdigest(): p for g in package.recordings for p in sorted(root.glob(g))}
+    for _, path in sorted(found.items()):
+        if not (package.without and path.name.startswith(package.without)):
+            yield decode(path)
+
+
+_PAUSE: Samples = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.int16)
 
 
 def _made(make: Callable[[Half], Samples]) -> dict[Half, Samples]:
