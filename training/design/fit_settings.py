@@ -46,9 +46,10 @@ class FitSettings:
     """Share of steps in which a recurrent network goes on from the scenes before, as it does in a stream."""
     negative_share: float = 0.25
     """Of a batch, where there are negatives: half of them new, half the hardest so far."""
-    most_weight: float = 5.0
-    """Of a frame with the sound, beside one without. Balance would ask for (1 − share) / share, 50 for a knock every
-    ten seconds; but what is weighed up as far is also heard where it isn't."""
+    scene_weight: float = 0.3
+    """Of the loss of whole scenes beside that of frames, where the loss is frame-wise: the surest frame of a scene
+    without the sound is a false alarm, and weighs nothing among hundreds of frames that are right. 0 where nearly every
+    scene has the sound. What it is worth: examples/one_fault/compare_settings.py."""
     patience: int = 4
     """Checks in a row without a better score, after which the run ends early."""
     spec_augment: SpecAugment | None = None
@@ -66,14 +67,13 @@ class FitSettings:
             "batch",
             "learning_rate",
             "n_rising",
-            "most_weight",
             "n_threads",
             "patience",
         ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} {value}; expected a positive number")
-        for name, most in (("carry_over", 1.0), ("negative_share", 0.75)):
+        for name, most in (("carry_over", 1.0), ("negative_share", 0.75), ("scene_weight", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} {getattr(self, name)}; expected 0 to {most}")
         if self.negative_share and self.batch < LEAST_BATCH:

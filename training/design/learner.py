@@ -21,7 +21,7 @@ from training.prepare.simulation.scene import Scene
 from training.process.log_mel import LogMel
 
 N_FIRST = 24
-"""Scenes that bands and shares are measured on and batch norms calibrated: minutes of audio in unlike places. Each
+"""Scenes that bands are measured on and batch norms calibrated: minutes of audio in unlike places. Each
 norm takes a pass over them at each check."""
 
 N_KEPT = 64
@@ -56,7 +56,6 @@ class Learner:
         self.negatives = HardNegatives(N_KEPT)
         self._device = torch.device(settings.device)
         self._log_mel = LogMel(spec).to(self._device)
-        self._weights = torch.ones(len(grid.labels), device=self._device)
         self._state: Tensor | None = None
         trained = [weight for weight in network.parameters() if weight.requires_grad]
         groups = [
@@ -86,7 +85,7 @@ class Learner:
         return N_FIRST - n_without, n_without
 
     def measure(self, scenes: Sequence[Scene], negatives: Sequence[Scene]) -> None:
-        """Measure bands and shares on the first scenes, and begin the store of negatives with theirs.
+        """Measure bands on the first scenes, and begin the store of negatives with theirs.
 
         Raises:
             DataError: scenes too short for the network.
@@ -99,8 +98,6 @@ class Learner:
         self.first = list(heard.split(self.settings.batch))
         for frames in heard[len(scenes) :]:
             self.negatives.offer(frames.cpu(), 0.0)
-        share = self._targets([*scenes, *negatives], heard, is_fresh=True)[0].mean(dim=(0, 1)).clamp(1e-6, 1 - 1e-6)
-        self._weights = ((1 - share) / share).clamp(1, self.settings.most_weight)
 
     def learn(self, scenes: Sequence[Scene], negatives: Sequence[Scene], rate: float) -> float:
         """Do one step and return the loss.
@@ -186,13 +183,14 @@ class Learner:
         return frames, targets
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean over all that was judged, frames or scenes with a sound weighing more."""
-        if self.settings.pooling is Pooling.FRAME_WISE:
-            loss = strong_loss(logits, targets)
-        else:
-            targets = targets.amax(dim=1)
-            loss = weak_loss(self.settings.pooling, logits, targets)
-        return (loss * (1 + (self._weights - 1) * targets)).mean()
+        """Mean over frames, and over scenes by their surest frame; or over scenes alone, where labels are weak."""
+        of_scenes = targets.amax(dim=1)
+        if self.settings.pooling is not Pooling.FRAME_WISE:
+            return weak_loss(self.settings.pooling, logits, of_scenes).mean()
+        loss = strong_loss(logits, targets).mean()
+        if self.settings.scene_weight:
+            loss = loss + self.settings.scene_weight * weak_loss(Pooling.MAX, logits, of_scenes).mean()
+        return loss
 
     def _seed(self, what: str) -> int:
         return zlib.crc32(f"{self.settings.seed}/{self.step}/{what}".encode())
