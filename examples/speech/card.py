@@ -36,10 +36,21 @@ by stream.
 This is {this_is}. An advantage that silero-vad lacked: training used the label rule and the mixing recipe of the test.
 Lags in seconds: {lags}.
 
-**False alarms** where nobody speaks, by the decisions above:
+**False alarms**: events by the decisions above where nobody speaks. Recordings and made sounds are counted apart;
+intervals are exact (Poisson), and take alarms for independent of each other, which those of one track are not.
 
-| audio | kind | hours | events | an hour, 95 % (exact Poisson) |
-|---|---|---|---|---|
+| audio | hours | events | an hour | 95 % | of the time |
+|---|---|---|---|---|---|
+{totals}
+
+Speech of any language is what this model is to hear, so the recordings are all music: from games and a telephone
+exchange, in which nothing was trained on and nothing was chosen. That of the comparison above was known when recipes
+were changed; the rest was heard here first. Left out are {left_out}.
+Nobody listened to the rest: a voice that is left in it counts as a false alarm. Music all day long is not what homes
+are like.
+
+| audio | licence | recordings | left out | hours | events | an hour, 95 % | SHA-256 |
+|---|---|---|---|---|---|---|---|
 {alarms}
 
 **Recall**: {recall}. **Weak**: {weaknesses}. This is no life-safety device.
@@ -56,7 +67,8 @@ Lags in seconds: {lags}.
 
 def card(facts: Manifest) -> str:
     """Return the card, in Markdown."""
-    compared, trained, decision = facts.expected["auc_against_silero_vad_6"], facts.training, facts.decision
+    compared, alarms = facts.expected["auc_against_silero_vad_6"], facts.expected["false_alarms"]
+    trained, decision = facts.training, facts.decision
     if facts.labels[0] in facts.label_decisions:
         decision = facts.label_decisions[facts.labels[0]]
     return _PAGE.format(
@@ -79,7 +91,9 @@ def card(facts: Manifest) -> str:
         compared="\n".join(_compared(title, compared) for title in compared["mean_auc_at_5_db_and_less"]),
         this_is=compared["this_is"],
         lags=", ".join(f"{name} {lag:g}" for name, lag in compared["lags_seconds"].items()),
-        alarms="\n".join(_alarms(one) for one in facts.expected["false_alarms"]),
+        totals="\n".join(_totals(alarms)),
+        left_out=alarms["left_out"],
+        alarms="\n".join(_alarms(one) for one in alarms["heard"]),
         recall=facts.expected["recall"],
         weaknesses=facts.expected["weaknesses"],
         scenes=trained["scenes"],
@@ -104,9 +118,34 @@ def _compared(title: str, found: dict[str, Any]) -> str:
     )
 
 
-def _alarms(one: dict[str, Any]) -> str:
+def _totals(alarms: dict[str, Any]) -> Iterable[str]:
+    yield _total("recordings", alarms["real"])
+    for kind, some in alarms["real_by_kind"].items():
+        yield _total(f"of these, {kind}", some)
+    yield _total("made here: silence, noise, hum, clicks", alarms["made"])
+
+
+def _total(name: str, one: dict[str, Any]) -> str:
+    hours, n_events = one["hours"], one["n_events"]
+    return _row(name, f"{hours:.2f}", n_events, f"{n_events / hours:.1f}", _interval(one), f"{one['part_of_time']:.2%}")
+
+
+def _interval(one: dict[str, Any]) -> str:
     low, high = one["per_hour_interval_95"]
-    return _row(one["name"], one["kind"], one["hours"], one["n_events"], f"{low} to {high}")
+    return f"{low} to {high}"
+
+
+def _alarms(one: dict[str, Any]) -> str:
+    return _row(
+        f"{one['name']} {one.get('version', '')}".strip(),
+        one.get("licence", "made here"),
+        one["n_recordings"],
+        one.get("n_left_out", 0),
+        f"{one['hours']:.2f}",
+        one["n_events"],
+        _interval(one),
+        one.get("sha256", "")[:16],
+    )
 
 
 def _source(one: dict[str, Any]) -> str:
