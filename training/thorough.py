@@ -128,7 +128,9 @@ class Examination:
 
     def _learn(self, clips: Sequence[Clip], name: str, *, seed: int = 0, recipe: Recipe | None = None) -> Lesson:
         how_long = HowLong(n_steps=self.first.fitted.n_steps)
-        return learn(self.school, clips, self.folder / f"{name}.onnx", how_long=how_long, seed=seed, recipe=recipe)
+        file = self.folder / f"{name}.onnx"
+        # Among checkpoints it is chosen as it was for the first: otherwise that alone would differ already.
+        return learn(self.school, clips, file, how_long=how_long, tuning=self.tuning, seed=seed, recipe=recipe)
 
     def _heard(self, lesson: Lesson) -> Heard:
         """Return which unseen sounds a model hears, at thresholds that are chosen for it on the tuning streams."""
