@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.design.fit_settings import FitSettings
-from training.design.plan import N_CHECKS, Plan, Took
+from training.design.plan import FIRST_CHECK, N_CHECKS, Plan, Took
 
 
 def planned(minutes: float, check: float, step: float = 0.1, candidate: float = 0.1) -> tuple[Plan, float]:
@@ -26,7 +26,7 @@ def test_where_there_is_time_all_checks_are_done_the_last_after_the_last_step():
     plan, seconds = planned(minutes=5, check=2.0)
     found = checks(plan)
     assert len(found) == plan.n_checks == N_CHECKS
-    assert found[0] == pytest.approx(0.3 * plan.n_steps, abs=1)
+    assert found[0] == pytest.approx(FIRST_CHECK * plan.n_steps, abs=1)
     assert found[-1] == plan.n_steps
     assert 280 < seconds <= 285
 
