@@ -16,6 +16,7 @@ TITLES = {
     "start": "Start",
     "memory": "Memory",
     "simulate": "Simulated audio for training",
+    "speech_cpu": "The speech model beside silero-vad",
 }
 """Scripts in the order of the page."""
 
