@@ -47,7 +47,7 @@ def main() -> None:
 
 def labels_heard(model: Path, clip: Path) -> set[str]:
     """Return the labels of the events that `streamd replay` prints for a clip."""
-    command = [STREAMD, "replay", clip, "--model", model, "--pad", str(PAD_SECONDS), "--json"]
+    command = [str(STREAMD), "replay", str(clip), "--model", str(model), "--pad", str(PAD_SECONDS), "--json"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {event["label"] for event in map(json.loads, printed.splitlines()) if "label" in event}
 

@@ -116,10 +116,14 @@ def _fifths(groups: Sequence[Group]) -> list[list[Group]]:
 
 def _folds(groups: Sequence[Group]) -> list[Split]:
     """Return one split where every label has five groups, else one for each that is left out."""
-    clips_of = [[clip for group in fold for clip in group.clips] for fold in group_folds(groups)]
+    found = group_folds(groups)
     if _fewest_groups(groups) >= N_FOLDS:
-        # Where groups hold several labels, a fold may lack one: then it trains.
-        test, tuning, *rest = sorted(clips_of, key=lambda fold: -len(_labels(fold)))
+        # Where groups hold several labels, a fold may lack one: then it trains. So does a fold of one large group: of
+        # one group no interval can be told, and it has most to learn from.
+        found.sort(key=lambda fold: (-len(_labels(clip for group in fold for clip in group.clips)), -len(fold)))
+    clips_of = [[clip for group in fold for clip in group.clips] for fold in found]
+    if _fewest_groups(groups) >= N_FOLDS:
+        test, tuning, *rest = clips_of
         reason = f"{len(groups)} groups in {len(clips_of)} folds, none cut: one tests, one tunes, {len(rest)} train"
         for what, part in (("tests", test), ("tunes", tuning)):
             missing = _labels(clip for group in groups for clip in group.clips) - _labels(part)
