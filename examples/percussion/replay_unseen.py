@@ -22,7 +22,7 @@ from training.expect.report import Interval, Report, read
 
 DATA = Path(__file__).resolve().parents[2] / "examples-data" / "percussion-unseen"
 STREAMD = Path(sys.executable).with_name("streamd")
-PAD_SECONDS = 2.0
+PAD_SECONDS = 8.0
 """Before the sound the model warms up, after it the event ends."""
 
 
@@ -49,7 +49,7 @@ def labels_heard(model: Path, clip: Path) -> set[str]:
     """Return the labels of the events that `streamd replay` prints for a clip."""
     command = [str(STREAMD), "replay", str(clip), "--model", str(model), "--pad", str(PAD_SECONDS), "--json"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {event["label"] for event in map(json.loads, printed.splitlines()) if "label" in event}
+    return {json.loads(line)["data"]["label"] for line in printed.splitlines()}
 
 
 def promised(report: Report) -> dict[str, Interval | None]:
