@@ -50,7 +50,7 @@ Samples = NDArray[np.float32]
 
 
 def main() -> None:
-    """Make the four folders."""
+    """Make the five folders."""
     drums = EXAMPLES_DATA / "percussion"
     if not (drums / "labels.csv").exists():
         percussion.make(drums, EXAMPLES_DATA / "packages")
