@@ -189,29 +189,3 @@ def decode(text: str | bytes) -> Manifest:
         return msgspec.json.decode(text, type=Manifest)
     except BROKEN_JSON as error:
         raise ModelError(f"manifest that is not valid: {error}") from error
-
-
-def golden_signal(seed: int, n_samples: int) -> NDArray[np.int16]:
-    """Return a test signal, shape (n_samples,), the same on every machine: integers only.
-
-    A chirp rises through the band at a changing level, with noise 40 dB under it, because in the
-    valleys of a bare chirp's spectrum nothing but rounding would be compared. The seed chooses how
-    fast the chirp rises and how loud it is.
-    """
-    n = np.arange(n_samples, dtype=np.int64)
-    # Phase in 2^-32 turns; the frequency rises from 1/64 to 1/3 of the rate and begins again.
-    period = 8_000 + seed % 7 * 4_000
-    step = (1 << 26) + n % period * (((1 << 32) // 3 - (1 << 26)) // period)
-    phase = np.cumsum(step) & 0xFFFFFFFF
-    # sin(2πx) ≈ 16·x·(½ − x) on half a turn, in 2^-15.
-    half = (phase >> 16) & 0x7FFF
-    sine = (half * (0x8000 - half)) >> 13
-    sine = np.where(phase >> 31, -sine, sine)
-    level = 20_000 >> (seed // 7 % 6)
-    chirp = (sine * level) >> 15
-    # Congruential generator of Numerical Recipes, run in parallel by a hash of the index.
-    noise = (n + 1 + seed * 7_919) * 1_664_525 + 1_013_904_223 & 0xFFFFFFFF
-    noise = (noise ^ noise >> 15) * 2_246_822_519 & 0xFFFFFFFF
-    noise = (noise ^ noise >> 13) * 3_266_489_917 & 0xFFFFFFFF
-    noise = ((noise >> 16) - 0x8000) * max(1, level // 100) >> 15
-    return (chirp + noise).astype(np.int16)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from streamd import manifest as manifests
 from streamd import onnx_file
 from streamd.errors import DeviceError, ModelError
+from streamd.golden import golden_signal
 from streamd.logmel import log_mel, to_float
-from streamd.manifest import Manifest, golden_signal
+from streamd.manifest import Manifest
 
 Device = Literal["auto", "cpu", "cuda"]
 Floats = NDArray[np.float32]

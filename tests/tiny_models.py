@@ -17,8 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from streamd import manifest as manifests
 from streamd.decision import DecisionSpec
+from streamd.golden import golden_signal
 from streamd.logmel import LogMelSpec, log_mel
-from streamd.manifest import Golden, Manifest, golden_signal
+from streamd.manifest import Golden, Manifest
 from streamd.model import Model
 
 Floats = NDArray[np.float32]

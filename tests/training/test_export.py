@@ -12,8 +12,9 @@ onnx = pytest.importorskip("onnx")
 from streamd import onnx_file  # noqa: E402
 from streamd.decision import DecisionSpec  # noqa: E402
 from streamd.errors import ModelError  # noqa: E402
+from streamd.golden import golden_signal  # noqa: E402
 from streamd.logmel import LogMelSpec  # noqa: E402
-from streamd.manifest import Golden, Manifest, golden_signal  # noqa: E402
+from streamd.manifest import Golden, Manifest  # noqa: E402
 from streamd.model import Model  # noqa: E402
 from training.design import yamnet  # noqa: E402
 from training.design.export import check_parity, export, seal  # noqa: E402

@@ -10,8 +10,9 @@ pytest.importorskip("onnx")
 
 from streamd.decision import DecisionSpec  # noqa: E402
 from streamd.detector import Detector  # noqa: E402
+from streamd.golden import golden_signal  # noqa: E402
 from streamd.logmel import LogMelSpec, log_mel  # noqa: E402
-from streamd.manifest import Golden, Manifest, golden_signal  # noqa: E402
+from streamd.manifest import Golden, Manifest  # noqa: E402
 from streamd.model import Model  # noqa: E402
 from training.design.crnn import N_HIDDEN, Crnn  # noqa: E402
 from training.design.receptive_field import n_cold_outputs, n_frames_seen  # noqa: E402

@@ -23,8 +23,9 @@ from torch import nn
 from streamd import manifest as manifests
 from streamd.decision import hops
 from streamd.errors import ModelError
+from streamd.golden import golden_signal
 from streamd.logmel import log_mel, to_float
-from streamd.manifest import Golden, Manifest, golden_signal
+from streamd.manifest import Golden, Manifest
 from streamd.model import Model, load_onnxruntime
 
 OPSET = 20
@@ -36,8 +37,8 @@ N_GOLDEN_HOPS = 8
 GOLDEN_SECONDS = 1.0
 """A golden answer is at least that many hops and that long: a voice detector says nothing to 8 hops of 32 ms."""
 
-N_GOLDEN_SIGNALS = 42
-"""Of the chirps that a seed chooses from: seven paces at six levels."""
+N_GOLDEN_SIGNALS = 500
+"""All chirps, then strokes: of those that were taught knocks some answer to none of the chirps."""
 
 Floats = NDArray[np.float32]
 
