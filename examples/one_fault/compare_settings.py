@@ -1,6 +1,6 @@
 """Which settings of a fit help where training never was? `python -m examples.one_fault.compare_settings NAME…`
 
-Each of VARIANTS is fitted on the training groups of examples-data/one-fault for as many steps, with several seeds, and
+Each of VARIANTS and NETWORKS is fitted on the training groups of examples-data/one-fault for as many steps, with several seeds, and
 heard on the test groups: recordings, and scenes of other rooms, noises and another microphone. Printed is the recall at
 thresholds that keep some budgets of false alarms on these very streams: what settings are told apart by, and no
 promise. One fit takes about two minutes of a core.
@@ -21,7 +21,9 @@ import torch
 from streamd.logmel import LogMelSpec
 from streamd.model import Model
 from training.design.choose import choose_network
+from training.design.fit_pretrained import MOST_SCENES
 from training.design.fit_settings import FitSettings
+from training.design.yamnet_layers import LOG_MEL
 from training.expect.det import choose_within, det
 from training.expect.play import LabelledStream, play
 from training.expect.streams import negative_streams, real_streams, simulated_streams
@@ -43,6 +45,8 @@ SPEC = LogMelSpec()
 STREAM_SECONDS = 900.0
 BUDGETS = (2.0, 8.0, 32.0)
 """False alarms an hour: at less, half an hour of streams tells no two settings apart."""
+NETWORKS = {"pretrained": ("pretrained", LOG_MEL), "crnn": ("crnn", SPEC), "vgg": ("vgg", SPEC)}
+"""Other networks: name, log-mel. A pretrained one hears as many scenes in a tenth of the steps."""
 THRESHOLDS = tuple(float(1 / (1 + np.exp(-x))) for x in np.arange(-3, 9.1, 0.25))
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -58,20 +62,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def heard(settings: FitSettings, parts: Split, seed: int, n_steps: int, workers: Workers) -> dict[str, list[float]]:
+def heard(name: str, parts: Split, seed: int, n_steps: int, workers: Workers) -> dict[str, list[float]]:
     """Fit once and return the recall within each budget, on recordings and on scenes."""
+    settings = replace(FitSettings(n_steps=n_steps), **VARIANTS.get(name, {}))
+    network, spec = NETWORKS.get(name, (None, SPEC))
+    n_steps = min(n_steps, MOST_SCENES // settings.batch) if network == "pretrained" else n_steps
     labels = tuple(sorted({clip.label for clip in parts.training if clip.label is not None}))
-    lengths = [len(sound.audio) / SPEC.sample_rate for sound in sounds_of(parts.training, SPEC.sample_rate)]
+    lengths = [len(sound.audio) / spec.sample_rate for sound in sounds_of(parts.training, spec.sample_rate)]
     school = School(
         name="compared",
         licence="",
         training={},
         labels=labels,
-        spec=SPEC,
+        spec=spec,
         recipe=Recipe(),
         trim=Trim(),
         settings=settings,
-        network=lambda: choose_network(lengths, SPEC, len(labels), None, None, "").network,
+        network=lambda: choose_network(lengths, spec, len(labels), network).network,
         workers=workers,
         cache=CACHE,
         alarms_per_hour=0.5,
@@ -86,7 +93,7 @@ def heard(settings: FitSettings, parts: Split, seed: int, n_steps: int, workers:
         unseen = school.never_drawn(parts.test)
         nothing = negative_streams(unseen, STREAM_SECONDS, workers=workers)
         streams = {
-            "recordings": [*real_streams(parts.test, SPEC.sample_rate, school.lead_seconds), *nothing],
+            "recordings": [*real_streams(parts.test, spec.sample_rate, school.lead_seconds), *nothing],
             "scenes": [*simulated_streams(unseen, STREAM_SECONDS, school.lead_seconds, workers=workers), *nothing],
         }
         return {name: recalls(model, some, labels[0]) for name, some in streams.items()}
@@ -102,7 +109,9 @@ def recalls(model: Model, streams: Sequence[LabelledStream], label: str) -> list
 def main() -> None:
     """Fit, hear, print a table row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(VARIANTS), help=f"of: {', '.join(VARIANTS)}")
+    parser.add_argument(
+        "names", nargs="*", default=[*VARIANTS, *NETWORKS], help=f"of: {', '.join([*VARIANTS, *NETWORKS])}"
+    )
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=1000)
     given = parser.parse_args()
@@ -112,8 +121,7 @@ def main() -> None:
     print("| settings |", " | ".join(columns), "|\n|---" + "|---" * len(columns) + "|", flush=True)
     with Workers(1) as workers:
         for name in given.names:
-            settings = replace(FitSettings(n_steps=given.steps), **VARIANTS[name])
-            of_seeds = [heard(settings, parts, seed, given.steps, workers) for seed in range(given.seeds)]
+            of_seeds = [heard(name, parts, seed, given.steps, workers) for seed in range(given.seeds)]
             cells = [
                 " ".join(f"{one[where][i]:.2f}" for one in of_seeds)
                 for where in ("recordings", "scenes")
