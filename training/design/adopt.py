@@ -81,37 +81,46 @@ class Wiring:
 
 
 def adopt(
-    foreign: onnx.ModelProto, wiring: Wiring, manifest: Manifest, path: Path, heard: NDArray[np.int16] | None = None
+    foreign: onnx.ModelProto,
+    wiring: Wiring,
+    manifest: Manifest,
+    path: Path,
+    heard: NDArray[np.int16] | None = None,
+    *,
+    least_at_all: float = math.inf,
 ) -> Manifest:
     """Write a foreign graph as a model file.
 
     Args:
         foreign: the graph; opset 13 or later.
         wiring: what its inputs and outputs mean.
-        manifest: its facts; n_state, warmup_frames of a stream and the golden answer are filled in here.
+        manifest: its facts; n_state and the golden answer are filled in here.
         path: the .onnx to write.
-        heard: for a stream, a recording (n_samples,) like those it is made for: its warm-up is measured on it.
+        heard: for a stream that may remember for ever, a recording (n_samples,) like those it is made for: its warm-up
+            is measured on it. None: the manifest's warmup_frames cover all that the stream can remember.
+        least_at_all: as of `seal`, for a graph that is deaf to the golden signals.
 
     Returns:
         The manifest as written.
 
     Raises:
         ModelError: names that the graph hasn't, a warm-up that never ends, or a graph that breaks the contract.
-        ValueError: a stream and no recording.
+        ValueError: a stream whose manifest has no warm-up, and no recording.
     """
     _check_names(foreign, wiring)
     is_stream = manifest.kind == "stream"
     facts = msgspec.structs.replace(manifest, n_state=wiring.n_state) if is_stream else manifest
     proto = _wrapped(foreign, wiring, facts)
-    if not is_stream:
-        return seal(proto, facts, path)
-    if heard is None:
-        raise ValueError("adopt a stream with a recording to measure its warm-up on")
+    if heard is None and is_stream and facts.warmup_frames == facts.n_frames:
+        raise ValueError("adopt a stream with a recording to measure its warm-up on, or with the warm-up it needs")
+    if heard is None or not is_stream:
+        return seal(proto, facts, path, least_at_all=least_at_all)
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / path.name
         write(proto, facts, draft)
         warmup_frames = (1 + warmup_hops(Model(draft, "cpu", verify=False), heard)) * facts.hop_frames
-    return seal(proto, msgspec.structs.replace(facts, warmup_frames=warmup_frames), path)
+    facts = msgspec.structs.replace(facts, warmup_frames=warmup_frames)
+    return seal(proto, facts, path, least_at_all=least_at_all)
 
 
 def warmup_hops(model: Model, heard: NDArray[np.int16]) -> int:
