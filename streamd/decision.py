@@ -196,6 +196,12 @@ class Decision:
         mean: NDArray[np.float64] = total / count
         return mean
 
+    def forget(self, row: int) -> None:
+        """Make a row as new, for another source."""
+        self.reset(row)
+        self._blocked[row] = 0
+        self._busy[row] = False
+
     def reset(self, row: int) -> list[Edge]:
         """Begin anew after a gap; return an offset for every active label of the row.
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from streamd.decision import Decision, DecisionSpec, Edge
 from streamd.events import EndReason
-from streamd.logmel import LogMel, to_float
-from streamd.manifest import Manifest
+from streamd.grown import grown
 from streamd.model import Model
+from streamd.pending import Pending, Samples
 from streamd.rows import Rows
 
 MAX_BATCH = 16
@@ -41,7 +41,7 @@ class Detection:
     """None in an onset."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hop:
     """One decision of one source."""
 
@@ -77,9 +77,13 @@ class Detector:
         self.decisions = dict(decisions)
         self._columns = np.array([facts.labels.index(label) for label in self.labels], np.intp)
         self._decision = Decision(list(decisions.values()), facts.hop_seconds)
-        self._rows = Rows(facts.initial_row())
         self._max_batch = min(max_batch, facts.max_batch or max_batch)
+        self._rows = Rows(model, self._max_batch)
+        self._pending = Pending(facts.hop_samples)
+        self._ages = np.zeros(0, np.int64)  # hops heard since a row's last reset
+        self._n_unheard = facts.n_cold_hops + facts.n_warmup_hops
         self._sources: dict[str, _Source] = {}
+        self._free: list[int] = []  # rows of sources that have left
         self._ready: deque[_Source] = deque()  # sources with a hop to run, each once, the longest waiting first
         self._n_onsets = 0
 
@@ -88,23 +92,36 @@ class Detector:
 
         An active event of an earlier take must have been closed by `end` before.
         """
-        if source not in self._sources:
-            row = self._decision.add_row()
-            self._rows.join()
-            self._sources[source] = _Source(source, row, self.model.manifest)
-        one = self._sources[source]
+        one = self._sources.get(source) or self._join(source)
         one.last_offset.clear()
-        one.begin(first_sample)
-        self._drop_ready(one)
-        self._rows.reset(one.row)
+        self._begin(one, first_sample)
         self._decision.reset(one.row)
 
-    def push(self, source: str, samples: NDArray[np.int16] | NDArray[np.float32]) -> None:
+    def _join(self, source: str) -> _Source:
+        if self._free:
+            row = self._free.pop()
+        else:
+            row = self._decision.add_row()
+            self._rows.join(row)
+            self._pending.join()
+            self._ages = grown(self._ages, row + 1)
+        self._sources[source] = _Source(source, row)
+        return self._sources[source]
+
+    def leave(self, source: str, reason: EndReason = "end") -> list[Detection]:
+        """Close what is active and forget the source; another may have its row."""
+        closed = self.end(source, reason)
+        row = self._sources.pop(source).row
+        self._decision.forget(row)
+        self._free.append(row)
+        return closed
+
+    def push(self, source: str, samples: Samples) -> None:
         """Hand over a source's next samples, shape (n,): int16 or float32 in [-1, 1), nothing left out."""
         one = self._sources[source]
-        one.push(samples)
-        if one.has_hop() and one not in self._ready:
-            self._ready.append(one)
+        one.position += len(samples)
+        self._pending.push(one.row, samples)
+        self._queue(one)
 
     def step(self) -> list[Hop]:
         """Run every hop that is ready, oldest first, in rounds of at most max_batch sources.
@@ -114,25 +131,27 @@ class Detector:
         done: list[Hop] = []
         while self._ready:
             batch = [self._ready.popleft() for _ in range(min(self._max_batch, len(self._ready)))]
+            for one in batch:
+                one.is_ready = False
             done += self._run(batch)
-            self._ready.extend(one for one in batch if one.has_hop())
+            for one in batch:
+                self._queue(one)
         return done
 
     def gap(self, source: str, n_lost: int, reason: EndReason = "gap") -> list[Detection]:
         """Note that n_lost samples are missing: what was active ends, the source warms up anew."""
-        one = self._sources[source]
         closed = self.end(source, reason)
-        one.begin(one.position + n_lost)
+        one = self._sources[source]
+        self._begin(one, one.position + n_lost)
         return closed
 
     def end(self, source: str, reason: EndReason) -> list[Detection]:
         """Close what is active, as at the end of a take. Scores that were not stepped are dropped."""
         one = self._sources[source]
-        self._drop_ready(one)
-        end_sample = one.end_sample(one.n_hops - 1) if one.n_hops else one.position
+        n_heard = int(self._ages[one.row])
+        end_sample = self._end_sample(one, n_heard - 1) if n_heard > self._n_unheard else one.position
         closed = [self._offset(one, edge, end_sample, reason) for edge in self._decision.reset(one.row)]
-        self._rows.reset(one.row)
-        one.begin(one.position)
+        self._begin(one, one.position)
         return closed
 
     def flush(self, reason: EndReason = "end") -> list[Detection]:
@@ -143,27 +162,42 @@ class Detector:
         """Return how far a source has been pushed: the take's next sample."""
         return self._sources[source].position
 
-    def _drop_ready(self, one: _Source) -> None:
-        if one in self._ready:
+    def _queue(self, one: _Source) -> None:
+        if not one.is_ready and self._pending.is_whole(one.row):
+            one.is_ready = True
+            self._ready.append(one)
+
+    def _begin(self, one: _Source, first_sample: int) -> None:
+        """Start the hops of a source anew: they end on multiples of the hop from here."""
+        if one.is_ready:
             self._ready.remove(one)
+            one.is_ready = False
+        one.position = one.begin_sample = first_sample
+        self._pending.clear(one.row)
+        self._ages[one.row] = 0
+
+    def _end_sample(self, one: _Source, age: int) -> int:
+        """The first sample after the newest one of a hop; ages count from the reset."""
+        return one.begin_sample + (age + 1) * self.model.manifest.hop_samples
 
     def _run(self, batch: list[_Source]) -> list[Hop]:
         rows = np.array([one.row for one in batch], np.intp)
-        inputs = np.stack([one.next_input() for one in batch])
-        state = self._rows.gather(rows) if self.model.manifest.kind == "stream" else None
-        posteriors, new_state = self.model.run(inputs, state)
-        if new_state is not None:
-            self._rows.scatter(rows, new_state)
-        warm = [one.advance() for one in batch]
-        if not all(warm):
-            batch = [one for one, is_warm in zip(batch, warm, strict=True) if is_warm]
-            rows, posteriors = rows[warm], posteriors[warm]
+        ages = self._ages[rows]
+        posteriors = self._rows.run(rows, self._pending.take(rows), ages)
+        self._ages[rows] = ages + 1
+        warm = ages >= self._n_unheard
+        if not warm.all():
+            batch = [one for one, is_warm in zip(batch, warm.tolist(), strict=True) if is_warm]
+            rows, ages, posteriors = rows[warm], ages[warm], posteriors[warm]
         if not batch:
             return []
         scores, edges = self._decision.step(rows, posteriors[:, self._columns])
         hops = [
-            Hop(one.name, one.end_sample(one.n_hops - 1), posteriors[i], scores[i], []) for i, one in enumerate(batch)
+            Hop(one.name, self._end_sample(one, age), posterior, score, [])
+            for one, age, posterior, score in zip(batch, ages.tolist(), posteriors, scores, strict=True)
         ]
+        if not edges:
+            return hops
         by_row = {one.row: i for i, one in enumerate(batch)}
         for edge in edges:
             i = by_row[edge.row]
@@ -175,7 +209,7 @@ class Detector:
         return hops
 
     def _onset(self, one: _Source, edge: Edge) -> Detection:
-        first = one.end_sample(edge.hop) - self.model.manifest.onset_delay
+        first = self._end_sample(one, self._n_unheard + edge.hop) - self.model.manifest.onset_delay
         self._n_onsets += 1
         detection = Detection(
             source=one.name,
@@ -193,7 +227,7 @@ class Detector:
 
     def _offset(self, one: _Source, edge: Edge, end_sample: int, reason: EndReason) -> Detection:
         onset = one.active.pop(edge.label)
-        faded = one.end_sample(edge.hop) - self.model.manifest.offset_delay
+        faded = self._end_sample(one, self._n_unheard + edge.hop) - self.model.manifest.offset_delay
         shortest = onset.onset_sample + self.model.manifest.hop_samples
         offset_sample = min(max(faded, shortest), max(end_sample, onset.onset_sample))
         one.last_offset[edge.label] = offset_sample
@@ -210,65 +244,17 @@ class Detector:
         )
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Source:
-    """What one source has heard since its last reset, and where that lies in the take."""
+    """One source, and where what it has heard since its last reset lies in the take."""
 
     name: str
     row: int
-    facts: Manifest
     position: int = 0
     """Samples of the take that were pushed or lost."""
     begin_sample: int = 0
     """Where the audio since the last reset begins."""
-    n_hops: int = 0
-    """Hops decided since the last reset; the warm-up is not counted."""
+    is_ready: bool = False
+    """A hop of it waits to be run."""
     active: dict[int, Detection] = field(default_factory=dict)
     last_offset: dict[int, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._log_mel = LogMel(self.facts.log_mel) if self.facts.log_mel else None
-        width = () if self._log_mel is None else (self._log_mel.spec.n_mels,)
-        self._frames = np.zeros((0, *width), np.float32)
-
-    def begin(self, first_sample: int) -> None:
-        """Start the frame grid anew, so that hops end on multiples of the hop from here."""
-        self.position = self.begin_sample = first_sample
-        self.n_hops = 0
-        self._n_warming = self.facts.n_warmup_hops
-        self._skip = self.facts.lead_samples
-        self._frames = self._frames[:0]
-        if self._log_mel is not None:
-            self._log_mel.reset(self._skip)
-
-    def end_sample(self, hop: int) -> int:
-        """The first sample after the newest one that a hop saw; hops count from the reset."""
-        return self.begin_sample + self.facts.first_score_samples + hop * self.facts.hop_samples
-
-    def push(self, samples: NDArray[np.int16] | NDArray[np.float32]) -> None:
-        """Take samples in."""
-        self.position += len(samples)
-        if self._log_mel is not None:
-            new = self._log_mel.push(samples)
-        else:
-            skipped = min(self._skip, len(samples))
-            self._skip -= skipped
-            new = to_float(samples[skipped:])
-        self._frames = np.concatenate([self._frames, new])
-
-    def has_hop(self) -> bool:
-        """Whether the frames for the next hop are there."""
-        return len(self._frames) >= self.facts.n_frames
-
-    def next_input(self) -> NDArray[np.float32]:
-        """The input of the next hop, (n_frames, n_mels) or (n_samples,)."""
-        return self._frames[: self.facts.n_frames]
-
-    def advance(self) -> bool:
-        """Move on by one hop; return whether it was warm, its posterior to be believed."""
-        self._frames = self._frames[self.facts.hop_frames :]
-        if self._n_warming:
-            self._n_warming -= 1
-            return False
-        self.n_hops += 1
-        return True

@@ -18,11 +18,14 @@ GROUP = 8
 """Frames are computed in groups of this many, frame t always in slot t modulo GROUP. A matrix
 product rounds differently for other numbers of rows: with fixed groups no chunking changes a bit."""
 
+INT16_SCALE = np.float32(1 / 32768)
+
 MAX_TABLE = 1 << 24
 """Largest n_fft × n_mels: a model file must not be able to ask for more memory than a machine has."""
 
-MAX_FRAMES = 64 * GROUP
-"""At most this many frames are in work at once: an hour in one push needs no hour of memory."""
+MAX_GROUPS = 8
+"""At most this many groups are in work at once: what they need stays in the processor's cache, and an hour in one push
+needs no hour of memory."""
 
 
 class LogMelSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,8 +138,49 @@ def tables(spec: LogMelSpec) -> Tables:
 def to_float(samples: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.float32]:
     """Return samples as float32 in [-1, 1); int16 is divided by 32768, float32 passes."""
     if samples.dtype == np.int16:
-        return np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
+        return np.multiply(samples, INT16_SCALE, dtype=np.float32)
     return np.asarray(samples, np.float32)
+
+
+class Transform:
+    """Groups of frames → log-mel, with memory of its own that is used again: one for each thread."""
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        self.spec = spec
+        self._tables = tables(spec)
+        n_bins = spec.n_fft // 2 + 1
+        # New arrays of this size cost more than what is computed in them: the system hands out fresh pages each time.
+        self._windowed = np.zeros((MAX_GROUPS, GROUP, spec.win_length), np.float64)
+        self._spectrum = np.zeros((MAX_GROUPS, GROUP, n_bins), np.complex128)
+        self._power = np.zeros((MAX_GROUPS, GROUP, n_bins), np.float32)
+
+    def into(self, out: NDArray[np.float32], frames: NDArray[np.float32]) -> None:
+        """Transform frames, shape (n_groups, GROUP, win_length), into out, (n_groups, GROUP, n_mels)."""
+        for begin in range(0, len(frames), MAX_GROUPS):
+            self._some(out[begin : begin + MAX_GROUPS], frames[begin : begin + MAX_GROUPS])
+
+    def _some(self, out: NDArray[np.float32], frames: NDArray[np.float32]) -> None:
+        spec, n = self.spec, len(frames)
+        # The FFT in float64, for 15 % of the time: in float32 a loud tone rounds the quiet bands beside it by
+        # 1e-3 dB and more, otherwise on every kind of processor, and no golden answer would hold on another.
+        windowed = np.multiply(frames, self._tables.window, out=self._windowed[:n], dtype=np.float64)
+        spectrum = np.fft.rfft(windowed, spec.n_fft, out=self._spectrum[:n])
+        squares = spectrum.view(np.float64)
+        np.square(squares, out=squares)
+        power = self._power[:n]
+        np.add(squares[..., ::2], squares[..., 1::2], out=power, dtype=np.float64, casting="same_kind")
+        if spec.power == 1:
+            np.sqrt(power, out=power)
+        np.matmul(power, self._tables.mel, out=out)
+        if spec.offset is not None:
+            np.add(out, np.float32(spec.offset), out=out)
+        elif spec.floor is not None:
+            np.maximum(out, np.float32(spec.floor), out=out)
+        if spec.log == "ln":
+            np.log(out, out=out)
+        else:
+            np.log10(out, out=out)
+            np.multiply(out, np.float32(20 / spec.power), out=out)
 
 
 class LogMel:
@@ -144,8 +188,9 @@ class LogMel:
 
     def __init__(self, spec: LogMelSpec) -> None:
         self.spec = spec
-        self._tables = tables(spec)
+        self._transform = Transform(spec)
         self._partial = np.zeros((1, GROUP, spec.win_length), np.float32)
+        self._partial_out = np.zeros((1, GROUP, spec.n_mels), np.float32)
         self.reset()
 
     def reset(self, skip: int = 0) -> None:
@@ -175,34 +220,23 @@ class LogMel:
         # One row a frame, no copy. sliding_window_view does the same in 40 times the time.
         strides = (spec.hop_length * audio.itemsize, audio.itemsize)
         frames = np.ndarray((n_new, spec.win_length), np.float32, audio, strides=strides)
-        parts = []
+        out = np.empty((n_new, spec.n_mels), np.float32)
         begin = 0
         while begin < n_new:
             slot = (self._n_frames + begin) % GROUP
-            n_whole = min(MAX_FRAMES, (n_new - begin) // GROUP * GROUP)
+            n_whole = (n_new - begin) // GROUP * GROUP
             if slot == 0 and n_whole:
                 end = begin + n_whole
-                group = frames[begin:end].reshape(-1, GROUP, spec.win_length)
-                parts.append(self._transform(group).reshape(-1, spec.n_mels))
+                whole = frames[begin:end].reshape(-1, GROUP, spec.win_length)
+                self._transform.into(out[begin:end].reshape(-1, GROUP, spec.n_mels), whole)
             else:
                 end = min(n_new, begin + GROUP - slot)
                 self._partial[0, slot : slot + end - begin] = frames[begin:end]
-                parts.append(self._transform(self._partial)[0, slot : slot + end - begin])
+                self._transform.into(self._partial_out, self._partial)
+                out[begin:end] = self._partial_out[0, slot : slot + end - begin]
             begin = end
         self._n_frames += n_new
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _transform(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Groups of frames, shape (n_groups, GROUP, win_length) → (n_groups, GROUP, n_mels)."""
-        spec = self.spec
-        # The FFT in float64, for 15 % of the time: in float32 a loud tone rounds the quiet bands beside it by
-        # 1e-3 dB and more, otherwise on every kind of processor, and no golden answer would hold on another.
-        spectrum = np.fft.rfft(np.multiply(frames, self._tables.window, dtype=np.float64), spec.n_fft)
-        power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
-        mel = np.matmul(power if spec.power == 2 else np.sqrt(power), self._tables.mel)
-        x = mel + np.float32(spec.offset) if spec.floor is None else np.maximum(mel, np.float32(spec.floor))
-        logarithm: NDArray[np.float32] = np.log(x) if spec.log == "ln" else np.log10(x) * np.float32(20 / spec.power)
-        return logarithm
+        return out
 
 
 def log_mel(samples: NDArray[np.int16] | NDArray[np.float32], spec: LogMelSpec) -> NDArray[np.float32]:

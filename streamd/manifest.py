@@ -154,6 +154,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return -(-(self.warmup_frames - self.n_frames) // self.hop_frames)
 
     @property
+    def n_cold_hops(self) -> int:
+        """Hops after a reset before the one with which the first run's audio is whole."""
+        return (self.lead_samples + self.span_samples) // self.hop_samples - 1
+
+    @property
     def first_score_samples(self) -> int:
         """Samples after a reset until the first score."""
         return self.lead_samples + self.span_samples + self.n_warmup_hops * self.hop_samples

@@ -87,8 +87,9 @@ class Model:
         del data
         # By its path: given bytes, onnxruntime keeps them for as long as the session lives. A file that is
         # exchanged in between gives another golden answer.
-        self._session = _session(file, device)
-        self.provider: str = self._session.get_providers()[0]
+        self.session = _session(file, device)
+        """The onnxruntime session, for `bound.py`."""
+        self.provider: str = self.session.get_providers()[0]
         """The onnxruntime provider that really runs it."""
         self._check_shapes()
         self._has_state = self.manifest.kind == "stream"
@@ -122,9 +123,9 @@ class Model:
         if state is not None:
             feeds["state"] = state
         try:
-            outputs: list[Floats] = self._session.run(self._outputs, feeds)
+            outputs: list[Floats] = self.session.run(self._outputs, feeds)
         except Exception as error:  # onnxruntime's errors share no base but Exception
-            raise self._refuse(f"onnxruntime can't run a batch of {len(inputs)}: {_one_line(error)}") from error
+            raise self.refuse(f"onnxruntime can't run a batch of {len(inputs)}: {one_line(error)}") from error
         return outputs[0], outputs[1] if self._has_state else None
 
     def answer(self, samples: NDArray[np.int16] | Floats) -> tuple[Floats, Floats]:
@@ -153,7 +154,8 @@ class Model:
         shape = (1, facts.n_frames, facts.log_mel.n_mels) if facts.log_mel else (1, facts.n_frames)
         return np.zeros(shape, np.float32)
 
-    def _refuse(self, reason: str) -> ModelError:
+    def refuse(self, reason: str) -> ModelError:
+        """Return an error that names the file."""
         return ModelError(f"{self.file}: {reason}")
 
     def _check_shapes(self) -> None:
@@ -165,22 +167,22 @@ class Model:
         if facts.kind == "stream":
             expected["state"] = promised["state_out"] = (facts.n_state,)
         for word, values, wanted in (
-            ("input", self._session.get_inputs(), expected),
-            ("output", self._session.get_outputs(), promised),
+            ("input", self.session.get_inputs(), expected),
+            ("output", self.session.get_outputs(), promised),
         ):
             found = {value.name: value for value in values}
             for name, shape in wanted.items():
                 if name not in found:
-                    raise self._refuse(f"graph without {word} {name!r}; it has {', '.join(found)}")
+                    raise self.refuse(f"graph without {word} {name!r}; it has {', '.join(found)}")
                 actual = found[name].shape
                 one_row = facts.max_batch == 1 and actual[:1] == [1]
                 if actual[1:] != list(shape) or (isinstance(actual[0], int) and not one_row):
-                    raise self._refuse(f"{word} {name} of shape {actual}; expected a free batch axis and {shape}")
+                    raise self.refuse(f"{word} {name} of shape {actual}; expected a free batch axis and {shape}")
                 if found[name].type != "tensor(float)":
-                    raise self._refuse(f"{word} {name} is a {found[name].type}; expected tensor(float)")
+                    raise self.refuse(f"{word} {name} is a {found[name].type}; expected tensor(float)")
             strangers = sorted(set(found) - set(wanted))
             if word == "input" and strangers:
-                raise self._refuse(f"graph with further inputs {strangers}; the contract has {', '.join(wanted)}")
+                raise self.refuse(f"graph with further inputs {strangers}; the contract has {', '.join(wanted)}")
 
     def _verify(self) -> None:
         facts = self.manifest
@@ -191,12 +193,12 @@ class Model:
         if facts.log_mel is not None:
             off = _distance(golden.log_mel, frames) * facts.log_mel.decibels_per_unit
             if not off <= tolerance_db:
-                raise self._refuse(f"its log-mel here is {off:.3g} dB off its golden answer (at most {tolerance_db})")
+                raise self.refuse(f"its log-mel here is {off:.3g} dB off its golden answer (at most {tolerance_db})")
         if not (np.abs(posteriors - 0.5) <= 0.5 + 1e-6).all():
-            raise self._refuse("its posteriors are no numbers from 0 to 1; does the graph end without its sigmoid?")
+            raise self.refuse("its posteriors are no numbers from 0 to 1; does the graph end without its sigmoid?")
         off = _distance(golden.posterior, posteriors)
         if not off <= tolerance:
-            raise self._refuse(f"its posteriors here are {off:.3g} off its golden answer (at most {tolerance})")
+            raise self.refuse(f"its posteriors here are {off:.3g} off its golden answer (at most {tolerance})")
         if facts.max_batch != 1:
             self._verify_rows(frames, tolerance)
 
@@ -208,12 +210,12 @@ class Model:
         rows = np.stack([loud, quiet])
         together, _ = self.run(rows, self.initial_state(2) if self._has_state else None)
         if len(together) != 2:
-            raise self._refuse(f"a batch of 2 gives {len(together)} rows of posteriors; its manifest needs max_batch 1")
+            raise self.refuse(f"a batch of 2 gives {len(together)} rows of posteriors; its manifest needs max_batch 1")
         for i in range(2):
             alone, _ = self.run(rows[i : i + 1], self.initial_state(1) if self._has_state else None)
             off = float(np.abs(alone[0] - together[i]).max())
             if not off <= tolerance:
-                raise self._refuse(f"rows of one batch change each other by {off:.3g}; its manifest needs max_batch 1")
+                raise self.refuse(f"rows of one batch change each other by {off:.3g}; its manifest needs max_batch 1")
 
 
 def _distance(golden: bytes, actual: Floats) -> float:
@@ -223,7 +225,8 @@ def _distance(golden: bytes, actual: Floats) -> float:
     return float(np.abs(expected - actual.ravel()).max())
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return what onnxruntime says in many."""
     return " ".join(str(error).split())[:300]
 
 
@@ -272,7 +275,7 @@ def _session(file: Path, device: Device) -> Any:
     try:
         session = runtime.InferenceSession(file, options, providers=wanted)
     except Exception as error:  # as in Model.run
-        raise ModelError(f"{file}: onnxruntime refuses it: {_one_line(error)}") from error
+        raise ModelError(f"{file}: onnxruntime refuses it: {one_line(error)}") from error
     if device == "cuda" and session.get_providers()[0] != cuda:
         raise DeviceError(
             "device cuda: onnxruntime fell back to the CPU; CUDA 13 and cuDNN 9 are needed: "

@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from streamd.bound import BoundRun
 from streamd.decision import DecisionSpec
 from streamd.detector import Detection, Detector, Hop
 from streamd.model import Model
@@ -505,8 +506,8 @@ def test_no_round_is_larger_than_allowed_and_sources_take_turns(
     for source in sources:
         detector.push(source, as_int16(quiet(10 * HOP)))
     sizes = []
-    run = model.run
-    monkeypatch.setattr(model, "run", lambda inputs, state: (sizes.append(len(inputs)), run(inputs, state))[1])
+    run = BoundRun.__call__
+    monkeypatch.setattr(BoundRun, "__call__", lambda self: (sizes.append(len(self.inputs)), run(self))[1])
     hops = detector.step()
     assert max(sizes) == expected
     assert sum(sizes) == 5 * 10
@@ -525,6 +526,40 @@ def test_the_source_that_waits_longest_is_first(models: dict[str, Model]) -> Non
     for source in ("c", "a", "b"):
         detector.push(source, np.zeros(first, np.int16))
     assert [hop.source for hop in detector.step()] == ["c", "a", "b"]
+
+
+def test_a_source_that_leaves_is_closed_and_who_comes_into_its_row_knows_nothing_of_it(
+    models: dict[str, Model],
+) -> None:
+    model = models["tiny-stream-log_mel"]
+    specs = dict.fromkeys(LABELS, DecisionSpec(refractory_seconds=9.0))
+    loud = as_int16(np.concatenate([quiet(4_000), tone(6_000, "Low tone")]))
+    detector = started(model, specs, "kitchen", "porch")
+    onsets = detections_of(play(detector, loud, []))
+    [offset] = detector.leave("kitchen", "shutdown")
+    assert [one.number for one in onsets] == [offset.number]
+    assert offset.end_reason == "shutdown"
+    assert offset.offset_sample is not None
+    detector.start("attic")
+    alone = started(model, specs, "attic")
+    assert heard(detections_of(play(detector, loud, [], "attic"))) == heard(
+        detections_of(play(alone, loud, [], "attic"))
+    )
+    with pytest.raises(KeyError):
+        detector.push("kitchen", loud)
+
+
+def test_samples_may_change_after_they_were_pushed(models: dict[str, Model]) -> None:
+    """An array that is filled again for every block, as sound libraries do."""
+    model = models["tiny-window-samples"]
+    samples = as_int16(np.concatenate([quiet(4_000), tone(6_000, "Low tone"), quiet(4_000)]))
+    reused, expected = started(model), started(model)
+    buffer = np.zeros(1_000, np.int16)
+    for begin in range(0, len(samples), 1_000):
+        buffer[:] = samples[begin : begin + 1_000]
+        reused.push("kitchen", buffer)
+    buffer[:] = 0
+    assert heard(detections_of(reused.step())) == heard(detections_of(play(expected, samples, [])))
 
 
 def test_what_was_ready_before_a_gap_and_not_stepped_is_dropped(models: dict[str, Model]) -> None:

@@ -502,7 +502,7 @@ def test_one_thread_that_does_not_spin(tiny_file: Path) -> None:
     model = Model(tiny_file, "cpu")
     n_after = len(list(tasks.iterdir())) if tasks.exists() else 0
     assert n_after == n_before
-    options = model._session.get_session_options()
+    options = model.session.get_session_options()
     assert options.intra_op_num_threads == options.inter_op_num_threads == 1
     for pool in ("intra", "inter"):
         assert options.get_session_config_entry(f"session.{pool}_op.allow_spinning") == "0"
