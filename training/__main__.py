@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from streamd import environment
-from streamd.errors import StreamdError
+from streamd.errors import StreamdError, UsageError
 from training.arguments import parser
 
 environment.prepare()
@@ -99,6 +99,13 @@ def _design(options: argparse.Namespace) -> Iterable[str]:
 
 
 def _export(options: argparse.Namespace) -> Iterable[str]:
+    of_run = (options.run, options.file)
+    if (of_run != (None, None)) if options.stream else (None in of_run or options.out):
+        raise UsageError("expected `export OUT FILE.onnx`, or `export --stream FILE [-o FILE.onnx]`")
+    if options.stream is not None:
+        from training.design.export_stream_form import export_stream_form
+
+        return export_stream_form(options.stream, options.out)
     from training.kept import export_again
 
     return export_again(options.run, options.file)

@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     _process(commands.add_parser("process", help="see and hear what a network gets: bands, pictures, simulated clips"))
     _design(commands.add_parser("design", help="which network, how deep, at which cost, and why; nothing is trained"))
     _expect(commands.add_parser("expect", help="what a model will do: any model file, on anybody's recordings"))
-    _export(commands.add_parser("export", help="write the model file of a run anew, through all gates"))
+    _export(commands.add_parser("export", help="the model file of a run anew, or a window's model as a stream"))
     _yamnet(commands.add_parser("yamnet", help="build the default model, models/yamnet/yamnet.onnx, and its card"))
     _silero(commands.add_parser("silero", help="adopt silero-vad's own graph as a model file"))
     return top
@@ -98,9 +98,17 @@ def _expect(command: argparse.ArgumentParser) -> None:
 
 
 def _export(command: argparse.ArgumentParser) -> None:
-    command.description = "Write the model of a finished run: proved against torch, its stream, its events."
-    command.add_argument("run", type=Path, metavar="OUT", help="the folder that `train` wrote")
-    command.add_argument("file", type=Path, metavar="FILE.onnx", help="the model file to write")
+    command.usage = "%(prog)s OUT FILE.onnx | --stream FILE [-o FILE.onnx]"
+    command.description = (
+        "Write the model of a finished run: proved against torch, its stream, its events. Or rewrite a model that hears"
+        " its whole window at every hop as one that hears what is new: proved equal, or refused."
+    )
+    command.add_argument("run", type=Path, nargs="?", metavar="OUT", help="the folder that `train` wrote")
+    command.add_argument("file", type=Path, nargs="?", metavar="FILE.onnx", help="the model file to write")
+    command.add_argument("--stream", type=Path, metavar="FILE", help="a model file of kind window, to be a stream")
+    command.add_argument(
+        "-o", "--out", type=Path, metavar="FILE.onnx", help="for --stream (default: FILE-stream.onnx beside FILE)"
+    )
 
 
 def _yamnet(command: argparse.ArgumentParser) -> None:
