@@ -105,6 +105,7 @@ class Config:
     sources: tuple[Source, ...]
     models: tuple[ModelUse, ...]
     device: Literal["auto", "cpu", "cuda"]
+    device_lost: Literal["cpu", "stop"]
     endpoints: Endpoints
     max_lag_seconds: float
     document: Document
@@ -143,6 +144,7 @@ def parse(data: bytes, file: str, folder: Path) -> Config:
         or (Source(DEFAULT_SOURCE, Microphone()),),
         models=_models(given, names, document, folder),
         device=given.device,
+        device_lost=given.device_lost,
         endpoints=_endpoints(given.endpoints, document, folder),
         max_lag_seconds=given.max_lag_seconds,
         document=document,

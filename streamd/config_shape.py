@@ -203,6 +203,10 @@ class StreamdYaml(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["auto", "cpu", "cuda"],
         Meta(description="Where networks run. auto: CUDA where it works, else the CPU; cuda: CUDA or an error."),
     ] = "auto"
+    device_lost: Annotated[
+        Literal["cpu", "stop"],
+        Meta(description="When a GPU is lost and can't be had again: cpu goes on there and says degraded; stop ends."),
+    ] = "cpu"
     endpoints: EndpointsSection = EndpointsSection()
     max_lag_seconds: Annotated[
         float,

@@ -26,7 +26,8 @@ from streamd.capture.clock import clock_id
 from streamd.config import Config
 from streamd.control import ControlServer
 from streamd.counters import Counters
-from streamd.errors import ModelError
+from streamd.device_loss import DeviceLoss
+from streamd.errors import DeviceLostError, ModelError
 from streamd.intake import Intake
 from streamd.listeners import Listener, load_listeners
 from streamd.publish import Publisher
@@ -47,6 +48,7 @@ def run(config: Config) -> int:
     Raises:
         StreamdError: it can't start, or a model failed: one line says why.
     """
+    environment.many_files()
     with ExitStack() as stack:
         daemon = Daemon(config, stack)
         try:
@@ -96,6 +98,7 @@ class Daemon:
         self._local = {source.name for source in config.sources if source.capture is not None}
 
         self._listeners = load_listeners(config)
+        self._device_loss = DeviceLoss(config.device_lost)
         environment.give_back_memory()
         ours = clock_id()
         self._sources = {
@@ -159,12 +162,22 @@ class Daemon:
         if listener in self._failed:
             return
         try:
-            hops = listener.detector.step()
-        except ModelError:
+            try:
+                hops = listener.detector.step()
+            except DeviceLostError as error:
+                self._recover(listener, error)
+                return
+        except (ModelError, DeviceLostError):
             self._failed.add(listener)  # we stop now; what is open is still closed
             raise
         for hop in hops:
             self._sources[hop.source].heard(listener, hop)
+
+    def _recover(self, listener: Listener, error: DeviceLostError) -> None:
+        self._counters.add("devices.lost")
+        degraded, closed = self._device_loss.recover(listener, error)
+        for name in listener.sources:
+            self._sources[name].lost_device(listener, degraded, [one for one in closed if one.source == name])
 
     def _on_death(self, name: str, how: str) -> None:
         if name in self._sources:  # not while the models load: then it has yet to be heard of
@@ -194,10 +207,12 @@ class Daemon:
                     run_seconds=round(one.model.run_seconds, 6),
                     labels_on=one.detector.labels,
                     sources=one.sources,
+                    lags=one.lags.report(),
                 )
                 for one in self._listeners
             ],
             counters=self._counters.read(),
+            cpu_seconds=round(time.process_time(), 6),
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,22 @@ from numpy.typing import NDArray
 from streamd.decision import Decision, DecisionSpec, Edge
 from streamd.events import EndReason
 from streamd.grown import grown
-from streamd.model import Model
+from streamd.model import CPU, CUDA, Model
 from streamd.pending import Pending, Samples
 from streamd.rows import Rows
 
-MAX_BATCH = 16
+MAX_BATCH = {CPU: 16, CUDA: 1024}
 """Rows of one run where the manifest sets no limit; on a CPU more gain nothing."""
+
+
+class AnyRows(Protocol):
+    """What a model remembers of each source, and its runs: on the processor `rows.Rows`, on a GPU `cuda.DeviceRows`."""
+
+    def join(self, row: int) -> None:
+        """Make room for a row."""
+
+    def run(self, rows: NDArray[np.intp], samples: NDArray[np.float32], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Hear one hop of some rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +70,28 @@ class Detector:
     """One model heard on any number of sources."""
 
     def __init__(
-        self, model: Model, decisions: Mapping[str, DecisionSpec] | None = None, max_batch: int = MAX_BATCH
+        self, model: Model, decisions: Mapping[str, DecisionSpec] | None = None, max_batch: int | None = None
     ) -> None:
         """Prepare a detector without sources.
 
         Args:
             model: the loaded model; several detectors may share it.
             decisions: the labels that are on and how they are decided; by default the model's own.
-            max_batch: rows of one run, unless the manifest allows fewer.
+            max_batch: rows of one run, unless the manifest allows fewer; None: as many as its device is good for.
+
+        Raises:
+            ModelError, DeviceLostError: as of `cuda.DeviceRows`, where the model is on a GPU.
         """
         facts = model.manifest
         if decisions is None:
             decisions = {label: facts.decision_of(label) for label in facts.default_labels}
-        self.model = model
         self.labels = tuple(decisions)
         """The labels that are on."""
         self.decisions = dict(decisions)
         self._columns = np.array([facts.labels.index(label) for label in self.labels], np.intp)
         self._decision = Decision(list(decisions.values()), facts.hop_seconds)
-        self._max_batch = min(max_batch, facts.max_batch or max_batch)
-        self._rows = Rows(model, self._max_batch)
+        self._asked_batch = max_batch
+        self._take_on(model)
         self._pending = Pending(facts.hop_samples)
         self._ages = np.zeros(0, np.int64)  # hops heard since a row's last reset
         self._n_unheard = facts.n_cold_hops + facts.n_warmup_hops
@@ -86,6 +99,23 @@ class Detector:
         self._free: list[int] = []  # rows of sources that have left
         self._ready: deque[_Source] = deque()  # sources with a hop to run, each once, the longest waiting first
         self._n_onsets = 0
+
+    def _take_on(self, model: Model) -> None:
+        limit = self._asked_batch or MAX_BATCH.get(model.provider, 1)
+        self._max_batch = min(limit, model.manifest.max_batch or limit)
+        self._rows = rows_of(model, self._max_batch)
+        self.model = model
+
+    def exchange(self, model: Model) -> list[Detection]:
+        """Go on with another session of the same model, which remembers nothing: what is active ends here.
+
+        Raises:
+            ModelError, DeviceLostError: as of the constructor; then nothing has changed.
+        """
+        self._take_on(model)
+        for row in range(len(self._sources) + len(self._free)):
+            self._rows.join(row)
+        return self.flush("device")
 
     def start(self, source: str, first_sample: int = 0) -> None:
         """Add a source, or begin a new take of one; its audio begins at first_sample of the take.
@@ -242,6 +272,15 @@ class Detector:
             offset_sample=offset_sample,
             end_reason=reason,
         )
+
+
+def rows_of(model: Model, max_batch: int) -> AnyRows:
+    """Return the rows of a model where its provider has them."""
+    if model.provider != CUDA:
+        return Rows(model, max_batch)
+    from streamd.cuda import DeviceRows  # needs onnx, which comes with the extra gpu
+
+    return DeviceRows(model, max_batch)
 
 
 @dataclass(eq=False, slots=True)

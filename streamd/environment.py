@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+MOST_FILES = 65_536
+"""More agents than one processor or GPU hears."""
+
 
 def prepare() -> None:
     """Make this process and its children keep to themselves and to one thread each.
@@ -15,6 +18,16 @@ def prepare() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def many_files() -> None:
+    """Let this process have as many open files as the system allows it: each agent is a connection, and that a file."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = min(hard, MOST_FILES) if hard != resource.RLIM_INFINITY else MOST_FILES
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def give_back_memory() -> None:

@@ -7,6 +7,7 @@
     ├── DataError         a data set that nothing can be trained on
     ├── ModelError        a model file that is refused
     ├── DeviceError       a microphone, a GPU or a library that is not there
+    │   └── DeviceLostError   a GPU that was there, and is lost or has no memory left
     ├── MessageError      bytes from another process that break their contract
     └── EndpointError     an endpoint that nobody serves, or that somebody else holds
 
@@ -61,6 +62,10 @@ class DeviceError(StreamdError):
     """A microphone, a GPU or a library that was asked for and is not there."""
 
     exit_code = 69
+
+
+class DeviceLostError(DeviceError):
+    """A GPU that worked, and now is lost or has no memory left."""
 
 
 class MessageError(StreamdError):

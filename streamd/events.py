@@ -29,7 +29,7 @@ EndReason = Literal["silence", "gap", "device", "end", "shutdown", "reload", "re
 """Why an event ended: the sound stopped, audio was lost, the device went away, the recording ended,
 the daemon stopped, its models were exchanged, or it was started again after a crash."""
 
-SourceStatus = Literal["starting", "waiting_for_device", "live", "ended", "stopped"]
+SourceStatus = Literal["starting", "waiting_for_device", "live", "degraded", "ended", "stopped"]
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True):

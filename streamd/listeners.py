@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamd.config import Config, ModelUse, check_against_models
 from streamd.decision import DecisionSpec
 from streamd.detector import Detector
 from streamd.errors import ConfigError, ModelError
+from streamd.lags import Lags
 from streamd.manifest import Manifest
 from streamd.model import Model
 
 
 @dataclass(frozen=True, eq=False)
 class Listener:
-    """One entry of the configuration's models: a model, its decisions and the sources it hears."""
+    """One entry of the configuration's models: a detector and the sources it hears."""
 
     index: int
     """Place among the entries; makes event ids unique."""
-    model: Model
     detector: Detector
     sources: tuple[str, ...]
+
+    @property
+    def model(self) -> Model:
+        """The model as it runs now: another session of it, after a GPU was lost."""
+        return self.detector.model
+
+    lags: Lags = field(default_factory=Lags)
+    """Of its hops, where they can be told: live sources on our clock."""
 
 
 def load_listeners(config: Config) -> list[Listener]:
@@ -47,7 +55,7 @@ def load_listeners(config: Config) -> list[Listener]:
     listeners = []
     for i, use in enumerate(config.models):
         model = models[use.file]
-        listeners.append(Listener(i, model, Detector(model, _decisions(use, model.manifest)), use.sources))
+        listeners.append(Listener(i, Detector(model, _decisions(use, model.manifest)), use.sources))
     return listeners
 
 

@@ -23,7 +23,9 @@ from streamd.manifest import Manifest
 Device = Literal["auto", "cpu", "cuda"]
 Floats = NDArray[np.float32]
 
-TOLERANCES = {"CPUExecutionProvider": (1e-3, 1e-4), "CUDAExecutionProvider": (1e-2, 1e-3)}
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+TOLERANCES = {CPU: (1e-3, 1e-4), CUDA: (1e-2, 1e-3)}
 """How far a golden answer may be off: log-mel in dB, posterior."""
 
 MAX_FILE_BYTES = 1 << 30
@@ -254,31 +256,40 @@ def _manifest(file: Path, data: bytes) -> Manifest:
 
 def _session(file: Path, device: Device) -> Any:
     runtime = load_onnxruntime()
-    cuda = "CUDAExecutionProvider"
-    wanted: list[Any] = ["CPUExecutionProvider"]
-    if device != "cpu" and cuda in runtime.get_available_providers():
-        # preload_dlls finds the CUDA libraries of pip's nvidia packages.
-        getattr(runtime, "preload_dlls", lambda: None)()
-        # TF32 keeps 10 bits of a product: a posterior would not be the one that was measured.
-        wanted.insert(0, (cuda, {"use_tf32": "0"}))
-    elif device == "cuda":
+    has_cuda = CUDA in runtime.get_available_providers()
+    if device == "cuda" and not has_cuda:
         raise DeviceError(
             "device cuda: this onnxruntime has no CUDA; pip uninstall onnxruntime, pip install 'streamd[gpu]'"
         )
-    options = runtime.SessionOptions()
-    options.log_severity_level = 4 if device == "auto" else 3
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    # Threads that spin between hops burn half a core at one run every 80 ms.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     try:
-        session = runtime.InferenceSession(file, options, providers=wanted)
+        session = open_session(str(file), CUDA if device != "cpu" and has_cuda else CPU, is_quiet=device == "auto")
     except Exception as error:  # as in Model.run
         raise ModelError(f"{file}: onnxruntime refuses it: {one_line(error)}") from error
-    if device == "cuda" and session.get_providers()[0] != cuda:
+    if device == "cuda" and session.get_providers()[0] != CUDA:
         raise DeviceError(
             "device cuda: onnxruntime fell back to the CPU; CUDA 13 and cuDNN 9 are needed: "
             "pip install 'streamd[gpu]', and nvidia-smi must show a GPU"
         )
     return session
+
+
+def open_session(graph: str | bytes, provider: str, *, is_quiet: bool = False) -> Any:
+    """Return an onnxruntime session of a file, or of a graph's bytes.
+
+    Where the provider can't be had, onnxruntime takes the CPU without a word: ask the session which it has.
+    """
+    runtime = load_onnxruntime()
+    wanted: list[Any] = [CPU]
+    if provider == CUDA:
+        # preload_dlls finds the CUDA libraries of pip's nvidia packages.
+        getattr(runtime, "preload_dlls", lambda: None)()
+        # TF32 keeps 10 bits of a product: a posterior would not be the one that was measured.
+        wanted.insert(0, (CUDA, {"use_tf32": "0"}))
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4 if is_quiet else 3
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # Threads that spin between hops burn half a core at one run every 80 ms.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return runtime.InferenceSession(graph, options, providers=wanted)

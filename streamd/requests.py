@@ -38,6 +38,22 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     open_events: Sequence[Event]
 
 
+class LagReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How long after the capture of its last sample a hop was decided, over all hops of this run.
+
+    Of live sources whose clock is the daemon's. Who wants a shorter time subtracts counts (lags.py).
+    """
+
+    n: int
+    """Hops that were counted."""
+    p50_seconds: float | None
+    p99_seconds: float | None
+    """Percentiles, 6 % too large at most; null before the first hop."""
+    max_seconds: float | None
+    counts: Sequence[int]
+    """Hops by lag: below 0.1 ms, then in bins of a fortieth of a decade each; zeros at the end are left out."""
+
+
 class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     """One loaded model, as `status` shows it."""
 
@@ -51,6 +67,8 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     """Duration of one timed run at load, in seconds."""
     labels_on: Sequence[str]
     sources: Sequence[str]
+    lags: LagReport | None = None
+    """Null from a daemon of an earlier version."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="status"):
@@ -65,6 +83,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag=
     sources: Sequence[SourceReport]
     models: Sequence[ModelReport]
     counters: dict[str, int]
+    cpu_seconds: float | None = None
+    """CPU time of the daemon in this run, all its threads; null from one of an earlier version."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="refused"):

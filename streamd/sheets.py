@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.capture.specs import Command, Microphone, Recording, Spec
-from streamd.requests import Status
+from streamd.requests import LagReport, Status
 
 if TYPE_CHECKING:
     from streamd.capture.microphone import MicrophoneInfo
@@ -46,6 +46,7 @@ def status_sheets(status: Status) -> list[Sheet]:
             f"{model.name} {model.version}",
             model.provider.removesuffix("ExecutionProvider"),
             f"{1000 * model.run_seconds:.1f} ms",
+            _lags(model.lags),
             str(len(model.labels_on)),
             ", ".join(model.sources),
             model.file,
@@ -56,7 +57,7 @@ def status_sheets(status: Status) -> list[Sheet]:
     return [
         Sheet(head),
         Sheet("sources", columns, sources),
-        Sheet("models", ("model", "runs on", "one run", "labels on", "sources", "file"), models),
+        Sheet("models", ("model", "runs on", "one run", "lag p50, p99, max", "labels on", "sources", "file"), models),
         Sheet("endpoints", ("for", "endpoint"), list(status.endpoints.items())),
         Sheet("counters", ("counter", "n"), [(name, str(n)) for name, n in status.counters.items()]),
     ]
@@ -128,6 +129,12 @@ def _hears(spec: Spec | None) -> str:
             return f"recording {spec.path}"
         case Command():
             return f"command {shlex.join(spec.arguments)}"
+
+
+def _lags(lags: LagReport | None) -> str:
+    if lags is None or lags.p50_seconds is None or lags.p99_seconds is None or lags.max_seconds is None:
+        return ""
+    return ", ".join(f"{1000 * each:.3g}" for each in (lags.p50_seconds, lags.p99_seconds, lags.max_seconds)) + " ms"
 
 
 def _joined(labels: Sequence[str]) -> str:

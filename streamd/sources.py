@@ -50,6 +50,8 @@ class LiveSource:
     max_lag_seconds: float
     status: SourceStatus = "starting"
     detail: str = ""
+    degraded: str = ""
+    """Why it is heard more slowly than it should be; then what is published as live is called degraded."""
     hello: Hello | None = None
     n_samples: int = 0
     n_lost: int = 0
@@ -67,14 +69,30 @@ class LiveSource:
         rate = take.sample_rate if take else None
         state = self.publisher.state(
             self.name,
-            status=status,
-            detail=detail,
+            status=self._shown_status(),
+            detail=self._shown_detail(),
             time=at(time.time()),
             take=take.name if take else None,
             sample_rate=rate,
             gap=gap,
         )
         self.publisher.send(state)
+
+    def _shown_status(self) -> SourceStatus:
+        return "degraded" if self.status == "live" and self.degraded else self.status
+
+    def _shown_detail(self) -> str:
+        return f"{self.detail}; {self.degraded}" if self.status == "live" and self.degraded else self.detail
+
+    def lost_device(self, listener: Listener, degraded: str, closed: list[Detection]) -> None:
+        """A listener lost the device that it ran on: what was active ended, and it may be slower now."""
+        take = self._takes.get(listener.model.manifest.sample_rate)
+        if take is not None and take.began:
+            self._tell(listener, take, closed)
+        if degraded:
+            self.degraded = degraded
+            log.warning("%s: %s", self.name, degraded)
+            self.say(self.status, self.detail, take=take)
 
     def wants(self, take: str) -> list[Want]:
         """Return what is wanted of a take: one format for each rate that a model needs.
@@ -179,7 +197,11 @@ class LiveSource:
         facts = listener.model.manifest
         take = self._takes[facts.sample_rate]
         take.scored_sample = hop.end_sample
-        self._tell(listener, take, hop.detections, hop.end_sample)
+        latency = None
+        if self._is_live() and self._on_our_clock():
+            latency = time.monotonic() - take.monotonic(hop.end_sample)
+            listener.lags.add(latency)
+        self._tell(listener, take, hop.detections, latency)
         if not self.publisher.wants_scores(self.name, facts.name):
             return
         detector = listener.detector
@@ -198,12 +220,9 @@ class LiveSource:
             )
         )
 
-    def _tell(self, listener: Listener, take: Take, detections: list[Detection], end_sample: int | None = None) -> None:
-        """Publish events; end_sample is the hop's, None where no new audio decided (a gap, an end)."""
+    def _tell(self, listener: Listener, take: Take, detections: list[Detection], latency: float | None = None) -> None:
+        """Publish events; latency is None where it can't be told or no new audio decided (a gap, an end)."""
         for detection in detections:
-            latency = None
-            if end_sample is not None and self._is_live() and self._on_our_clock():
-                latency = round(time.monotonic() - take.monotonic(end_sample), 6)
             told = event(
                 detection,
                 take.clock(),
@@ -213,7 +232,7 @@ class LiveSource:
                 event_id=f"{self.publisher.run}-{listener.index}-{detection.number}",
                 model=listener.model.manifest.name,
                 model_sha256=listener.model.sha256,
-                latency_seconds=latency,
+                latency_seconds=None if latency is None else round(latency, 6),
             )
             self.publisher.send(told)
             self.counters.add(f"events.{told.phase}.{slug(told.label)}")
@@ -313,8 +332,8 @@ class LiveSource:
         hello = self.hello
         return SourceReport(
             name=self.name,
-            status=self.status,
-            detail=self.detail,
+            status=self._shown_status(),
+            detail=self._shown_detail(),
             device=hello.device if hello else None,
             host=hello.host if hello else None,
             native_rate=hello.native_rate if hello else None,

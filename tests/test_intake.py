@@ -51,7 +51,7 @@ class Daemon:
         self.sources = {
             name: LiveSource(
                 name=name,
-                listeners=[Listener(i, model, Detector(model), (name,)) for i, model in enumerate(heard_by)],
+                listeners=[Listener(i, Detector(model), (name,)) for i, model in enumerate(heard_by)],
                 publisher=publisher,
                 counters=self.counters,
                 step=self._step,

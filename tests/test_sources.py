@@ -54,7 +54,7 @@ class Rig:
         self._publisher = publisher
         self._ear = ear
         self.counters = counters
-        listeners = [Listener(i, model, Detector(model), ("kitchen",)) for i, model in enumerate(models)]
+        listeners = [Listener(i, Detector(model), ("kitchen",)) for i, model in enumerate(models)]
         self.source = LiveSource(
             name="kitchen",
             listeners=listeners,
@@ -528,3 +528,21 @@ def a_block(take: str, captured_at: float = 0.0) -> Block:
         captured_at=captured_at,
         monotonic=time.monotonic() - 1,
     )
+
+
+def test_a_source_whose_model_lost_its_gpu_is_degraded_and_its_events_end(model: Model) -> None:
+    with a_rig(model) as rig:
+        rig.hello("one")
+        end = rig.hear_all(np.concatenate([quiet(1), sound(1)]))
+        rig.told()
+        [listener] = rig.source.listeners
+        rig.source.lost_device(listener, "tiny runs on the CPU: its GPU was lost", listener.detector.flush("device"))
+        told = rig.told()
+        rig.hear_all(quiet(1), end)
+        assert rig.told() == []
+        report = rig.source.report(0)
+    [offset] = events(told)
+    assert (offset.phase, offset.end_reason) == ("offset", "device")
+    [state] = states(told)
+    assert (state.status, report.status) == ("degraded", "degraded")
+    assert state.detail == "hears a fake; tiny runs on the CPU: its GPU was lost"
