@@ -175,6 +175,35 @@ def _parser() -> _Parser:
     one.add_argument("--fast", action="store_const", const=True, help="play the recording as fast as it can be heard")
     _add_endpoint(one, "where the daemon takes audio")
 
+    one = add(
+        "bench",
+        "Measure how many real-time sources this machine holds.",
+        "streamd bench                         the default model; some minutes",
+        "streamd bench --model speech --sources 300 --json 300.json",
+        log_level=logging.INFO,
+        has_json=False,
+    )
+    one.add_argument(
+        "--sources", type=_count, metavar="N", help="measure this number alone (default: search for the highest)"
+    )
+    one.add_argument(
+        "--model", default="yamnet", metavar="M", help="shipped model or .onnx file (default: %(default)s)"
+    )
+    one.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it runs (default: %(default)s)"
+    )
+    one.add_argument(
+        "--per-agent", type=_count, default=1, metavar="K", help="sources of one agent (default: %(default)s)"
+    )
+    one.add_argument(
+        "--seconds",
+        type=_measured_seconds,
+        default=4.0,
+        metavar="S",
+        help="length of a measurement, after its warm-up (default: %(default)g)",
+    )
+    one.add_argument("--json", type=Path, metavar="FILE", dest="json_file", help="write everything to a file, as JSON")
+
     one = add("status", "Print how a running daemon fares.")
     _add_endpoint(one, "where the daemon answers")
     return parser
@@ -204,6 +233,10 @@ def _threshold(text: str) -> float:
 
 def _seconds(text: str) -> float:
     return _number(text, 0, 3600)
+
+
+def _measured_seconds(text: str) -> float:
+    return _number(text, 0.5, 3600)
 
 
 def _count(text: str) -> int:

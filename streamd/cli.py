@@ -83,11 +83,13 @@ def _demo(args: Namespace) -> int:
 
 def _replay(args: Namespace) -> int:
     from streamd import shipped
+    from streamd.environment import give_back_memory
     from streamd.events import encode
     from streamd.model import Model
     from streamd.replay import replay
 
     model = Model(shipped.find_model(args.model))
+    give_back_memory()
     decisions = replay_decisions(model.manifest, args.labels, args.onset_threshold)
     output = _output(args, zone=UTC)
     for event in replay(args.recordings, model, decisions, pad_seconds=args.pad, start=args.start):
@@ -276,6 +278,15 @@ def _status(args: Namespace) -> int:
     return 0
 
 
+def _bench(args: Namespace) -> int:
+    from streamd.bench.command import bench
+    from streamd.bench.table import sheets
+
+    found = bench(args.model, args.device, args.sources, args.per_agent, args.seconds, args.json_file)
+    _output(args).sheets(sheets(found), found)
+    return 0 if found.rows[-1].most_sources else 1
+
+
 _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "run": _run,
     "demo": _demo,
@@ -285,5 +296,6 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "check": _check,
     "model": _model,
     "capture": _capture,
+    "bench": _bench,
     "status": _status,
 }

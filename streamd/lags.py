@@ -41,7 +41,7 @@ def since(before: LagReport, now: LagReport) -> LagReport:
     counts = list(now.counts)
     for i, n in enumerate(before.counts):
         counts[i] -= n
-    return summary(counts, now.max_seconds)
+    return summary(counts, now.max_seconds or 0.0)
 
 
 def summary(counts: Sequence[int], max_seconds: float) -> LagReport:
