@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from streamd.decision import Decision, DecisionSpec, Edge
 from streamd.events import EndReason
 from streamd.grown import grown
-from streamd.model import CPU, CUDA, Model
+from streamd.model import CUDA, Model
 from streamd.pending import Pending, Samples
 from streamd.rows import Rows
 
-MAX_BATCH = {CPU: 16, CUDA: 1024}
-"""Rows of one run where the manifest sets no limit; on a CPU more gain nothing."""
+MAX_BATCH = 16
+"""Rows of one run on a CPU, where the manifest sets no limit; more gain nothing."""
+MAX_BATCH_ON_GPU = 1024
+"""There a run costs nearly the same for one row and for hundreds."""
 
 
 class AnyRows(Protocol):
@@ -101,7 +103,7 @@ class Detector:
         self._n_onsets = 0
 
     def _take_on(self, model: Model) -> None:
-        limit = self._asked_batch or MAX_BATCH.get(model.provider, 1)
+        limit = self._asked_batch or (MAX_BATCH_ON_GPU if model.provider == CUDA else MAX_BATCH)
         self._max_batch = min(limit, model.manifest.max_batch or limit)
         self._rows = rows_of(model, self._max_batch)
         self.model = model

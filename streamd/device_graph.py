@@ -71,7 +71,8 @@ def device_graph(file: bytes, facts: Manifest) -> bytes:
 
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:], model.metadata_props[:]
     graph.node.extend([*before.made, *own, *after.made])
-    value, number, memory = helper.make_tensor_value_info, TensorProto.FLOAT, ["n_rows", n_remembered(facts)]
+    value, number = helper.make_tensor_value_info, TensorProto.FLOAT
+    memory: list[str | int | None] = ["n_rows", n_remembered(facts)]
     graph.input.extend(
         [
             value(SAMPLES, number, ["batch", facts.hop_samples]),

@@ -35,7 +35,7 @@ from training.process.augmentation.spec_augment import SpecAugment
 from training.process.augmentation.trim_bands import TrimBands
 from training.recipe_shape import filled, struct_of
 
-NetworkName = Literal["vgg", "crnn", "tc-resnet", "pretrained"]
+NetworkName = Literal["vgg", "crnn", "tc-resnet", "pretrained", "fine-tuned"]
 NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
 MOST_BLOCKS = {"vgg": len(vgg.CHANNELS), "tc-resnet": MOST_RESIDUAL}
 """Of the networks whose depth is a choice."""
@@ -56,7 +56,7 @@ class NetworkRecipe:
 class _Augmentation:
     """Effects on log-mel batches, as the fit's settings have them; None is off."""
 
-    spec_augment: SpecAugment | None = None
+    spec_augment: SpecAugment | None = field(default_factory=SpecAugment)
     filter_augment: FilterAugment | None = None
     mixup: Mixup | None = None
     trim_bands: TrimBands | None = None
@@ -203,9 +203,10 @@ def _log_mel(whole: Any, document: Document) -> LogMelSpec | None:
     given = {key: value for key, value in asdict(whole.log_mel).items() if value is not UNSET}
     if not given:
         return None
-    if whole.network.name == "pretrained":
+    if whole.network.name in ("pretrained", "fine-tuned"):
         document.mistake(
-            ("log_mel",), "a pretrained network brings its own log-mel; leave this out, or take another network"
+            ("log_mel",),
+            f"a {whole.network.name} network brings its own log-mel; leave this out, or take another network",
         )
         return None
     if "offset" in given and "floor" not in given:

@@ -22,7 +22,7 @@ from streamd.events import slug
 from streamd.model import Model
 from training.chapters import design_chapter, prepare_chapter, process_chapter
 from training.design import yamnet
-from training.design.choose import Chosen, choose_network, wanted
+from training.design.choose import ON_YAMNET, Chosen, choose_network, wanted
 from training.design.progress import Progress
 from training.expect import report
 from training.expect.budget import check_budget
@@ -146,7 +146,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
 
     chosen = network()
     yield from chosen.why
-    learned_from += [yamnet.published()] if chosen.name == "pretrained" else []
+    learned_from += [yamnet.published()] if chosen.name in ON_YAMNET else []
     with Workers(request.n_workers) as workers:
         school = School(
             request.name,

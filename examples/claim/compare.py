@@ -90,7 +90,9 @@ def trained(made_from: Conditions, labels: Sequence[str], seed: int, n_steps: in
     """The network after its training, as the daemon would load it."""
     torch.manual_seed(seed)
     network = TcResNet(SPEC.n_mels, len(labels))
-    settings = FitSettings(n_steps=n_steps, batch=BATCH, seed=seed)
+    settings = FitSettings(
+        n_steps=n_steps, batch=BATCH, seed=seed, target_delay_seconds=0.0, spec_augment=None
+    )  # the simulator alone is compared
     with Workers(1) as workers, tempfile.TemporaryDirectory() as folder:
 
         def scenes(begin: int, n: int) -> Iterator[Any]:

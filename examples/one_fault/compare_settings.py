@@ -49,23 +49,23 @@ NETWORKS = {"pretrained": ("pretrained", LOG_MEL), "crnn": ("crnn", SPEC), "vgg"
 """Other networks: name, log-mel. A pretrained one hears as many scenes in a tenth of the steps."""
 THRESHOLDS = tuple(float(1 / (1 + np.exp(-x))) for x in np.arange(-3, 9.1, 0.25))
 
+PLAIN: dict[str, Any] = {"target_delay_seconds": 0.0, "spec_augment": None}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "as it is": {},
-    "frames alone": {"scene_weight": 0.0},
-    "scenes weigh as much": {"scene_weight": 1.0},
-    "half negatives": {"negative_share": 0.5},
-    "80 ms later": {"target_delay_seconds": 0.08},
-    "160 ms later": {"target_delay_seconds": 0.16},
-    "SpecAugment": {"spec_augment": SpecAugment()},
-    "SpecAugment, 80 ms later": {"spec_augment": SpecAugment(), "target_delay_seconds": 0.08},
-    "FilterAugment": {"filter_augment": FilterAugment()},
-    "mixup": {"mixup": Mixup()},
+    "plain": PLAIN,
+    "frames alone": PLAIN | {"scene_weight": 0.0},
+    "half negatives": PLAIN | {"negative_share": 0.5},
+    "80 ms later": PLAIN | {"target_delay_seconds": 0.08},
+    "160 ms later": PLAIN | {"target_delay_seconds": 0.16},
+    "SpecAugment": PLAIN | {"spec_augment": SpecAugment()},
+    "FilterAugment": PLAIN | {"filter_augment": FilterAugment()},
+    "mixup": PLAIN | {"mixup": Mixup()},
+    "SpecAugment, 80 ms later": {},
 }
 
 
 def heard(name: str, parts: Split, seed: int, n_steps: int, workers: Workers) -> dict[str, list[float]]:
     """Fit once and return the recall within each budget, on recordings and on scenes."""
-    settings = replace(FitSettings(n_steps=n_steps), **VARIANTS.get(name, {}))
+    settings = replace(FitSettings(n_steps=n_steps), **VARIANTS.get(name, PLAIN))
     network, spec = NETWORKS.get(name, (None, SPEC))
     n_steps = min(n_steps, MOST_SCENES // settings.batch) if network == "pretrained" else n_steps
     labels = tuple(sorted({clip.label for clip in parts.training if clip.label is not None}))

@@ -38,11 +38,13 @@ from streamd.logmel import log_mel
 from streamd.manifest import Golden, Manifest
 from streamd.model import Model
 from training.design import yamnet
-from training.design.aged_windows import ringing_out
-from training.design.export import traced
-from training.design.head import fit_head
+from training.design.aged_windows import ringing_out, windows
+from training.design.export import export, traced
+from training.design.fine_tune import fine_tune
+from training.design.head import Examples, fit_head
 from training.design.pretrained import Embedding, export_head
 from training.design.pretrained import examples as examples_of
+from training.design.pretrained_network import PretrainedNetwork
 from training.design.yamnet_layers import LOG_MEL, YamnetLayers, window_facts
 from training.expect.default_model import LOG_MEL as YAMNET_LOG_MEL
 from training.expect.play import LabelledStream, play
@@ -108,6 +110,8 @@ def main() -> None:
     answers = {"baseline": np.stack([_kept(kept / "baseline.npy", lambda: baseline(task))])}
     ours = [_kept(kept / f"pretrained-{seed}.npy", lambda seed=seed: pretrained(task, seed)) for seed in SEEDS]
     answers["pretrained"] = np.stack([scores.argmax(axis=1) for scores in ours])
+    tuned = [_kept(kept / f"fine-tuned-{seed}.npy", lambda seed=seed: fine_tuned(task, seed)) for seed in SEEDS]
+    answers["fine-tuned"] = np.stack([scores.argmax(axis=1) for scores in tuned])
     for path in sorted(kept.glob("scratch-*.npy")):
         scores = np.load(path)
         answers["from scratch"] = np.stack([*answers.get("from scratch", ()), scores.argmax(axis=1)])
@@ -172,6 +176,39 @@ def pretrained(task: Task, seed: int) -> NDArray[np.float32]:
         right = scores[test].argmax(axis=1) == task.truth[test]
         print(f"seed {seed}, fold {number}: {right.mean():.3f} of {len(test)} right", flush=True)
     return scores
+
+
+def fine_tuned(task: Task, seed: int) -> NDArray[np.float32]:
+    """Return the scores (n_clips, n_labels) of the same windows and heads, with all layers trained on from there."""
+    draft = manifest(task.labels)
+    sounds = ringing_out(sounds_of(task.clips, LOG_MEL.sample_rate), LOG_MEL.sample_rate)
+    drawn = windows(sounds, LOG_MEL.sample_rate, draft.span_samples, seed)
+    heard = np.stack([log_mel(row, LOG_MEL).astype(np.float16) for row in drawn.audio])
+    label = np.array([task.labels.index(sound.clip.label or "") for sound in sounds])
+    target = np.where(drawn.asked, label[drawn.sound], len(task.labels))
+    kit = np.array([sound.clip.source for sound in sounds])[drawn.sound]
+    layers = YamnetLayers().eval()
+    embedding = np.concatenate([_embedded(layers, heard[at : at + 64]) for at in range(0, len(heard), 64)])
+    scores = np.zeros((len(task.clips), len(task.labels)), np.float32)
+    for number in range(N_FOLDS):
+        test = np.nonzero(task.fold == number)[0]
+        train = ~np.isin(kit, task.kits[test])
+        network = PretrainedNetwork(len(task.labels), is_tuned=True).eval()
+        given = Examples(embedding[train], target[train], kit[train])
+        network.take_on(fit_head(given, len(task.labels), layers.parts, seed))
+        fine_tune(network, heard[train], target[train], seed)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "percussion.onnx"
+            export(network, draft, path)
+            scores[test] = clip_scores(Model(path, "cpu"), [task.clips[at].path for at in test])
+        right = scores[test].argmax(axis=1) == task.truth[test]
+        print(f"fine-tuned, seed {seed}, fold {number}: {right.mean():.3f} of {len(test)} right", flush=True)
+    return scores
+
+
+def _embedded(layers: YamnetLayers, some: NDArray[np.float16]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return np.asarray(layers(torch.from_numpy(some.astype(np.float32))).numpy(), np.float32)
 
 
 def clip_scores(model: Model, paths: Sequence[Path]) -> NDArray[np.float32]:

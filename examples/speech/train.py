@@ -42,6 +42,7 @@ def settings(seed: int, n_steps: int = N_STEPS) -> FitSettings:
         seed=seed,
         # Speech is in nearly every scene: that it is there says nothing.
         scene_weight=0.0,
+        spec_augment=None,
     )
 
 

@@ -16,6 +16,7 @@ from streamd.errors import DataError  # noqa: E402
 from streamd.logmel import log_mel  # noqa: E402
 from streamd.manifest import Golden, Manifest  # noqa: E402
 from streamd.model import Model  # noqa: E402
+from training.design import fine_tune as fine_tune_module  # noqa: E402
 from training.design import yamnet  # noqa: E402
 from training.design.choose import choose_network, cost_of  # noqa: E402
 from training.design.fit_pretrained import fit_pretrained  # noqa: E402
@@ -125,6 +126,34 @@ def test_the_head_learns_from_scenes_and_the_same_seed_gives_the_same() -> None:
             assert posteriors[sounding].max(axis=1).mean() > posteriors[target == 2].max(axis=1).mean() + 0.3
     again = _fitted.__wrapped__().network
     assert all(torch.equal(one, other) for one, other in zip(fitted.network.weights, again.weights, strict=True))
+
+
+def test_tuned_layers_have_learnt_and_the_network_is_frozen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fine_tune_module, "N_STEPS", 12)
+    network = PretrainedNetwork(len(LABELS), is_tuned=True)
+    before = network.embedding.network.conv1.conv.weight.clone()
+    fitted = fit_pretrained(network, FACTS, _scenes, FitSettings(n_steps=2, batch=8), _negatives).network
+    assert not torch.equal(before, fitted.embedding.network.conv1.conv.weight)
+    assert not any(weight.requires_grad for weight in fitted.parameters())
+    windows, target = _asked(range(101, 109))
+    with torch.inference_mode():
+        tuned, frozen = (net(windows).numpy() for net in (fitted, _fitted().network))
+    assert _loss(tuned, target) < _loss(frozen, target)
+
+
+def _asked(numbers):
+    """Windows of some scenes that have an answer."""
+    windows = [windows_of(_scene(number), FACTS) for number in numbers]
+    target = np.concatenate(
+        [answers(_scene(number).labels, len(some), FACTS) for number, some in zip(numbers, windows, strict=True)]
+    )
+    known = target != LEFT_OUT
+    return torch.from_numpy(np.concatenate(windows)[known]), target[known]
+
+
+def _loss(posteriors: np.ndarray, target: np.ndarray) -> float:
+    is_label = target[:, None] == np.arange(posteriors.shape[1])
+    return float(-np.log(np.where(is_label, posteriors, 1 - posteriors)).mean())
 
 
 def test_scenes_without_one_of_the_labels_are_refused() -> None:

@@ -106,7 +106,7 @@ def test_each_stage_can_be_left_out_and_taken_in(stage):
         ),
         (
             "network: {name: vg}",
-            "r.yaml:1: network.name: found 'vg'; expected crnn or pretrained or tc-resnet or vgg",
+            "r.yaml:1: network.name: found 'vg'; expected crnn or fine-tuned or pretrained or tc-resnet or vgg",
         ),
         ("network: {name: vgg, blocks: 7}", "r.yaml:1: network.blocks: found 7; expected a whole number from 1 to 6"),
         (

@@ -24,15 +24,17 @@ from training.prepare.simulation.material import Material, Sound
 from training.prepare.simulation.recipe import DRY, Recipe
 from training.prepare.simulation.scene import make
 
-NAMES = ("vgg", "crnn", "tc-resnet", "pretrained")
+NAMES = ("vgg", "crnn", "tc-resnet", "pretrained", "fine-tuned")
+ON_YAMNET = ("pretrained", "fine-tuned")
+"""They bring their own log-mel."""
 
 Network = StreamNetwork | PretrainedNetwork
 
 FEW_CLIPS = 0
-"""Of a label: under it a pretrained network is taken. None are few enough so far. On examples-data/one-fault (60 clips,
-one split, one seed) it heard 2 of 13 held-out recordings and 8 of 63 sounds in unseen simulated places, a tc-resnet of
-301 steps 1 of 13 and none of 63, with one false alarm in 0.35 h each: too few to tell the two apart, and it costs some
-430 M MAC for a second of audio."""
+"""Of a label: under it a pretrained network is taken. None are few enough so far: on examples-data/one-fault (48 clips
+to learn from, two seeds) it heard 0.58 of the held-out recordings at 32 false alarms an hour and 0.02 of the sounds in
+unseen simulated places, a tc-resnet 0.96 and 0.46 (examples/one_fault/compare_settings.py); and it costs some 430 M MAC
+for a second of audio."""
 FEW_REASON = "a pretrained network knows two million other sounds already"
 
 LEAST_BLOCKS = 3
@@ -95,11 +97,12 @@ def choose_network(
     covers = by_depth.receptive_field_seconds >= by_depth.event_seconds
     taken = name or ("tc-resnet" if covers else "crnn")
     events = f"nine events in ten last at most {by_depth.event_seconds:.2f} s"
-    if taken == "pretrained":
-        network: Network = PretrainedNetwork(n_labels, spec)
+    if taken in ON_YAMNET:
+        network: Network = PretrainedNetwork(n_labels, spec, is_tuned=taken == "fine-tuned")
         # One look at a window, whatever the events are like: there is no depth to choose.
         depth = choose_depth(event_seconds, lambda _: network.layers, spec, 1)
-        words = f"YAMNet's layers, frozen, with a head of its own, look at {depth.receptive_field_seconds:.2f} s"
+        what = "that learn with their head" if taken == "fine-tuned" else "frozen, with a head of its own"
+        words = f"YAMNet's layers, {what}, look at {depth.receptive_field_seconds:.2f} s"
     elif taken == "crnn":
         network = Crnn(spec.n_mels, n_labels)
         # What its convolutions see is no bound: it remembers, so there is no field to be too small.
@@ -149,7 +152,7 @@ def wanted(n_clips: int, spec: LogMelSpec | None, name: str | None = None, n_blo
     reason = None
     if name is None and spec is None and n_blocks is None and n_clips < FEW_CLIPS:
         name, reason = "pretrained", f"{n_clips} clips of a label are few (under {FEW_CLIPS}): {FEW_REASON}"
-    spec = LOG_MEL if name == "pretrained" else spec or LogMelSpec()
+    spec = LOG_MEL if name in ON_YAMNET else spec or LogMelSpec()
     return Wanted(name, n_blocks, spec, reason)
 
 

@@ -1,4 +1,5 @@
 """The fit of a pretrained network: windows of scenes are embedded once, and a head is fitted on what came out.
+One that is to be tuned goes on from there with all its layers (`fine_tune.py`).
 
 Twice: the first head says which windows without any of the sounds it takes for one, and the second learns from those,
 too (hard negatives, as in `hard_negatives.py`). How many scenes the minutes allow for is measured on the first of them,
@@ -8,6 +9,7 @@ then fixed; most machines make as many as are of use, and then the same seed giv
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from streamd.errors import DataError
 from streamd.manifest import Manifest
+from training.design.fine_tune import N_STEPS, fine_tune
 from training.design.fit import FittedNetwork, Scenes
 from training.design.fit_settings import FitSettings
 from training.design.head import N_CALIBRATION_FOLDS, Examples, Floats, fit_head
@@ -28,11 +31,15 @@ from training.design.scene_windows import LEFT_OUT, answers, windows_of
 from training.prepare.simulation.chance import generator
 from training.prepare.simulation.scene import Scene
 
+log = logging.getLogger("training")
+
 MOST_SCENES = 640
 """With those without a sound: sixty clips were heard ten times by then, each time in another place."""
 LEAST_SCENES = 80
 SCENES_SHARE = 0.8
 """Of the minutes; the rest is for the head and for the export."""
+TUNED_SHARE = 0.5
+"""Of the time for scenes, where the layers learn, too."""
 N_NONE = 4
 """Windows without a sound that are taken from a scene: neighbours hear nearly the same."""
 AND = "\0"
@@ -48,8 +55,12 @@ class _Heard:
     embedding: list[Floats] = field(default_factory=list)
     target: list[int] = field(default_factory=list)
     group: list[str] = field(default_factory=list)
+    windows: list[NDArray[np.float16]] = field(default_factory=list)
+    """What was embedded, where it is heard again."""
 
-    def add(self, embedding: Floats, target: list[int], group: list[str]) -> None:
+    def add(self, windows: NDArray[np.float16] | None, embedding: Floats, target: list[int], group: list[str]) -> None:
+        if windows is not None:
+            self.windows.append(windows)
         self.embedding.append(embedding)
         self.target += target
         self.group += group
@@ -104,7 +115,7 @@ def fit_pretrained(
                 audio_seconds += len(scene.audio) / scene.sample_rate
             step += 1
             if n_steps is None:
-                n_steps = _n_steps(settings, time.monotonic() - begun)
+                n_steps = _n_steps(settings, time.monotonic() - begun, TUNED_SHARE if network.is_tuned else 1.0)
             told.stepped(step, n_steps, math.nan, audio_seconds)
     first = heard.examples()
     missing = [label for number, label in enumerate(facts.labels) if number not in first.target]
@@ -117,6 +128,11 @@ def fit_pretrained(
     if later:
         head = fit_head(heard.examples(), len(facts.labels), parts, settings.seed)
     network.take_on(head)
+    if network.is_tuned:
+        seconds = None if settings.minutes is None else 60 * settings.minutes * SCENES_SHARE * TUNED_SHARE
+        windows, target = np.concatenate(heard.windows), np.array(heard.target, np.intp)
+        log.info("all layers learn now, for %d steps at most", N_STEPS)
+        fine_tune(network, windows, target, settings.seed, seconds=seconds)
     return FittedNetwork(
         network=network.eval(),
         n_steps=step,
@@ -128,16 +144,20 @@ def fit_pretrained(
     )
 
 
-def _n_steps(settings: FitSettings, step_seconds: float) -> int:
+def _n_steps(settings: FitSettings, step_seconds: float, share: float) -> int:
     """Return how many batches to hear: MOST_SCENES, or half as many as often as it takes.
 
     Halved, so that a machine which is a little busier today still makes the same network.
     """
-    affordable = 60 * (settings.minutes or math.inf) * SCENES_SHARE / step_seconds * settings.batch
+    affordable = 60 * (settings.minutes or math.inf) * SCENES_SHARE * share / step_seconds * settings.batch
     n_scenes = MOST_SCENES
     while n_scenes > max(affordable, LEAST_SCENES):
         n_scenes //= 2
     return math.ceil(n_scenes / settings.batch)
+
+
+Taken = tuple[NDArray[np.float16] | None, Floats, list[int], list[str]]
+"""Windows if they are kept, embeddings, targets, groups."""
 
 
 class _Listener:
@@ -146,35 +166,38 @@ class _Listener:
     def __init__(self, network: PretrainedNetwork, facts: Manifest, seed: int) -> None:
         self._facts = facts
         self._seed = seed
+        self._keeps = network.is_tuned
         # A third faster on a processor; the network itself stays as it is.
         self._embedding = copy.deepcopy(network.embedding).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def to_scene(self, scene: Scene, number: int) -> tuple[Floats, list[int], list[str]]:
-        """Return all windows with a sound and some without: embeddings, targets, groups."""
+    def to_scene(self, scene: Scene, number: int) -> Taken:
+        """Return all windows with a sound and some without."""
         windows = windows_of(scene, self._facts)
         target = answers(scene.labels, len(windows), self._facts)
         none = self._some(np.flatnonzero(target == len(self._facts.labels)), f"scene {number}")
         sounding = np.flatnonzero((target != LEFT_OUT) & (target != len(self._facts.labels)))
         chosen = np.concatenate([sounding, none])
         groups = [_group(scene, int(at), self._facts) for at in sounding] + [f"scene {number}"] * len(none)
-        return self._embedded(windows[chosen]), target[chosen].tolist(), groups
+        return self._kept(windows[chosen]), self._embedded(windows[chosen]), target[chosen].tolist(), groups
 
-    def to_negative(self, scene: Scene, number: int) -> tuple[Floats, list[int], list[str]]:
+    def to_negative(self, scene: Scene, number: int) -> Taken:
         """Return some windows of a scene in which nothing sounds."""
         windows = windows_of(scene, self._facts)
         chosen = self._some(np.arange(len(windows)), f"negative {number}")
-        return self._nothing(self._embedded(windows[chosen]), f"negative {number}")
+        return self._nothing(windows[chosen], self._embedded(windows[chosen]), f"negative {number}")
 
-    def to_hard_negative(
-        self, scene: Scene, name: str, posteriors: Callable[[Floats], Floats]
-    ) -> tuple[Floats, list[int], list[str]]:
+    def to_hard_negative(self, scene: Scene, name: str, posteriors: Callable[[Floats], Floats]) -> Taken:
         """Return those windows of such a scene that a head takes for a sound most."""
-        embedding = self._embedded(windows_of(scene, self._facts))
+        windows = windows_of(scene, self._facts)
+        embedding = self._embedded(windows)
         hardest = np.argsort(-posteriors(embedding).max(axis=1), kind="stable")[:N_HARD]
-        return self._nothing(embedding[hardest], name)
+        return self._nothing(windows[hardest], embedding[hardest], name)
 
-    def _nothing(self, embedding: Floats, group: str) -> tuple[Floats, list[int], list[str]]:
-        return embedding, [len(self._facts.labels)] * len(embedding), [group] * len(embedding)
+    def _nothing(self, windows: Floats, embedding: Floats, group: str) -> Taken:
+        return self._kept(windows), embedding, [len(self._facts.labels)] * len(embedding), [group] * len(embedding)
+
+    def _kept(self, windows: Floats) -> NDArray[np.float16] | None:
+        return windows.astype(np.float16) if self._keeps else None
 
     def _some(self, places: NDArray[np.intp], item: str) -> NDArray[np.intp]:
         return np.sort(generator(self._seed, item, "windows").permutation(places)[:N_NONE])

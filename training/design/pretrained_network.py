@@ -21,8 +21,10 @@ from training.design.yamnet_layers import LOG_MEL, YamnetLayers
 class PretrainedNetwork(nn.Module):
     """Log-mel windows (batch, 96, n_mels) → posterior (batch, n_labels); before a head is taken on, all alike."""
 
-    def __init__(self, n_labels: int, spec: LogMelSpec = LOG_MEL) -> None:
+    def __init__(self, n_labels: int, spec: LogMelSpec = LOG_MEL, *, is_tuned: bool = False) -> None:
+        """Make one; is_tuned: its layers are to learn, too, once the head is there (`fine_tune.py`)."""
         super().__init__()
+        self.is_tuned = is_tuned
         self.n_labels = n_labels
         self.n_mels = spec.n_mels
         self.layers = (Layer(yamnet.N_FRAMES),)
@@ -40,10 +42,13 @@ class PretrainedNetwork(nn.Module):
                 own.copy_(torch.from_numpy(found))
             self.calibration.copy_(torch.tensor([head.slope, head.offset]))
 
-    def forward(self, log_mel: Tensor) -> Tensor:
+    def logits(self, log_mel: Tensor) -> list[Tensor]:
+        """Return for each part of the embedding logits (batch, n_labels + 1), none last."""
         pieces = self.embedding(log_mel).split(self.embedding.parts, dim=1)
-        logits = [x @ weight + bias for x, weight, bias in zip(pieces, self.weights, self.biases, strict=True)]
-        mean = torch.stack([one.softmax(dim=1) for one in logits]).mean(dim=0)[:, : self.n_labels]
+        return [x @ weight + bias for x, weight, bias in zip(pieces, self.weights, self.biases, strict=True)]
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        mean = torch.stack([one.softmax(dim=1) for one in self.logits(log_mel)]).mean(dim=0)[:, : self.n_labels]
         inside = mean.clamp(EDGE, 1 - EDGE)
         odds = torch.log(inside / (1 - inside))
         return torch.sigmoid(odds * self.calibration[0] + self.calibration[1])
