@@ -23,7 +23,7 @@ from streamd.rows import Rows
 MAX_BATCH = 16
 """Rows of one run on a CPU, where the manifest sets no limit; more gain nothing."""
 MAX_BATCH_ON_GPU = 1024
-"""There a run costs nearly the same for one row and for hundreds."""
+"""Not measured yet: no GPU was at hand."""
 
 
 class AnyRows(Protocol):
