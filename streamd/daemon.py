@@ -26,10 +26,12 @@ from streamd.capture.clock import clock_id
 from streamd.config import Config
 from streamd.control import ControlServer
 from streamd.counters import Counters
+from streamd.detector import MAX_BATCH_ON_GPU
 from streamd.device_loss import DeviceLoss
 from streamd.errors import DeviceLostError, ModelError
-from streamd.intake import Intake
+from streamd.intake import MAX_MESSAGES, Intake
 from streamd.listeners import Listener, load_listeners
+from streamd.model import CUDA
 from streamd.publish import Publisher
 from streamd.requests import Answer, ModelReport, Request, Status
 from streamd.sources import LiveSource
@@ -154,7 +156,9 @@ class Daemon:
 
     def _take_in(self) -> None:
         """Take in the audio that waits, then run every hop that is ready."""
-        self._intake.take_in(self._sources)
+        # A GPU hears a thousand sources in one run, if it gets them at once.
+        on_gpu = any(listener.model.provider == CUDA for listener in self._listeners)
+        self._intake.take_in(self._sources, MAX_BATCH_ON_GPU if on_gpu else MAX_MESSAGES)
         for listener in self._listeners:
             self._step(listener)
 

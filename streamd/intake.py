@@ -40,9 +40,9 @@ class Intake:
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
         endpoints.bind_all(self.socket, listen_at)
 
-    def take_in(self, sources: Mapping[str, LiveSource]) -> None:
-        """Take in what waits, at most MAX_MESSAGES, and hand it to the sources it is about."""
-        for _ in range(MAX_MESSAGES):
+    def take_in(self, sources: Mapping[str, LiveSource], most: int = MAX_MESSAGES) -> None:
+        """Take in what waits, at most so many messages, and hand it to the sources it is about."""
+        for _ in range(most):
             if not int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 return
             sender, *frames = self.socket.recv_multipart(zmq.NOBLOCK)
@@ -52,27 +52,31 @@ class Intake:
                 self._counters.add("messages.refused")
                 self._reply(sender, Refuse(take="", reason=str(error)))
                 continue
-            if isinstance(message, Hello):
+            if isinstance(message, Block):
+                self._hear(sender, message, pcm, sources)
+            elif isinstance(message, Hello):
                 self._welcome(sender, message, sources)
-            elif unknown := [name for name in message.sources if name not in sources]:
-                self._counters.add("messages.unknown_source", len(unknown))
-            else:
-                self._hand_over(sender, message, pcm, sources)
+            elif self._knows(message, sources):
+                for name in message.sources:
+                    if isinstance(message, Waiting):
+                        sources[name].wait(message.detail)
+                    else:
+                        sources[name].end(message)
             if isinstance(message, Bye):
                 self._reply(sender, Done(take=message.take))
 
-    def _hand_over(
-        self, sender: bytes, message: Waiting | Bye | Block, pcm: blocks.Pcm | None, sources: Mapping[str, LiveSource]
-    ) -> None:
-        for i, name in enumerate(message.sources):
-            match message:
-                case Block() if pcm is not None:
-                    if not sources[name].hear(message, pcm[:, i]):
-                        self._reply(sender, Refuse(take=message.take, reason="this take is over; begin another"))
-                case Waiting():
-                    sources[name].wait(message.detail)
-                case Bye():
-                    sources[name].end(message)
+    def _knows(self, message: Waiting | Bye | Block, sources: Mapping[str, LiveSource]) -> bool:
+        n_unknown = sum(name not in sources for name in message.sources)
+        if n_unknown:
+            self._counters.add("messages.unknown_source", n_unknown)
+        return not n_unknown
+
+    def _hear(self, sender: bytes, block: Block, pcm: blocks.Pcm | None, sources: Mapping[str, LiveSource]) -> None:
+        if pcm is None or not self._knows(block, sources):
+            return
+        for i, name in enumerate(block.sources):
+            if not sources[name].hear(block, pcm[:, i]):
+                self._reply(sender, Refuse(take=block.take, reason="this take is over; begin another"))
 
     def _welcome(self, sender: bytes, hello: Hello, sources: Mapping[str, LiveSource]) -> None:
         unknown = [name for name in hello.sources if name not in sources]

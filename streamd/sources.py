@@ -60,6 +60,12 @@ class LiveSource:
     _takes: dict[int, Take] = field(default_factory=dict)
     _before: tuple[Take, str] | None = None
     """The last take and the clock it was on: what lies between it and the next was lost."""
+    _listening: dict[int, list[Listener]] = field(init=False, default_factory=dict)
+    """Who hears a take, by its sample rate."""
+
+    def __post_init__(self) -> None:
+        for listener in self.listeners:
+            self._listening.setdefault(listener.model.manifest.sample_rate, []).append(listener)
 
     def say(self, status: SourceStatus, detail: str, gap: AudioGap | None = None, take: Take | None = None) -> None:
         """Publish how the source fares."""
@@ -112,11 +118,10 @@ class LiveSource:
         """Accept a take; the one before it is over."""
         self.close("device")
         self.hello = hello
-        self._takes = {want.sample_rate: Take(want.block_take, want.sample_rate) for want in self.wants(hello.take)}
-
-    def _listening(self, take: Take) -> list[Listener]:
-        """Those that hear a take: the ones of its rate."""
-        return [one for one in self.listeners if one.model.manifest.sample_rate == take.sample_rate]
+        wants = self.wants(hello.take)
+        self._takes = {
+            want.sample_rate: Take(want.block_take, want.sample_rate, is_first=want is wants[0]) for want in wants
+        }
 
     def hear(self, header: Block, pcm: NDArray[np.int16]) -> bool:
         """Take in a block of this source, pcm of shape (n_samples,); what is too old is shed, unheard.
@@ -124,46 +129,52 @@ class LiveSource:
         Returns:
             False if its agent must say hello again: the take is over, and no other is heard instead.
         """
-        if not self._takes or self.hello is None or header.take != block_take(self.hello.take, header.sample_rate):
-            self.counters.add("blocks.wrong_take")
-            return self.status == "live"
-        self._heard_at = time.monotonic()
         take = self._takes.get(header.sample_rate)
-        if take is None:
-            return True  # a rate that another source of the same agent needs
+        if take is None or header.take != take.name:
+            return self._is_of_agent(header)
+        self._heard_at = time.monotonic()
         end = header.first_sample + len(pcm)
         if header.first_sample < (take.position if take.shed_end is None else take.shed_end):
             self.counters.add("blocks.out_of_order")
             return True
         delay = self._heard_at - header.monotonic - len(pcm) / take.sample_rate
-        take.arrived(end, delay)
+        if not self._on_our_clock():
+            take.arrived(end, delay)
         # Once too late, it catches up by half of what is allowed: to shed the one block that is too old would
         # mean another such hole right after it, for as long as there is more to do than time.
         allowed = self.max_lag_seconds / (1 if take.shed_end is None else 2)
         if self._is_live() and self._age(delay, take) > allowed:
             take.shed_end = end
             return True
-        self._begin_or_skip(take, header)
+        if header.first_sample != take.position or not take.began or self.status != "live":
+            self._begin_or_skip(take, header)
         take.anchor = header
         take.position = end
-        is_first = take is next(iter(self._takes.values()))
-        self.n_samples += len(pcm) if is_first else 0
-        for listener in self._listening(take):
+        self.n_samples += len(pcm) if take.is_first else 0
+        for listener in self._listening[take.sample_rate]:
             listener.detector.push(self.name, pcm)
-        if is_first and self.publisher.wants_level(self.name):
+        if take.is_first and self.publisher.wants_level(self.name):
             self._publish_level(take, pcm)
         return True
+
+    def _is_of_agent(self, header: Block) -> bool:
+        """Tell whether a block that no take here waits for comes from the agent that is heard, or may be ignored."""
+        if self._takes and self.hello is not None and header.take == block_take(self.hello.take, header.sample_rate):
+            self._heard_at = time.monotonic()
+            return True  # a rate that another source of the same agent needs
+        self.counters.add("blocks.wrong_take")
+        return self.status == "live"
 
     def _begin_or_skip(self, take: Take, header: Block) -> None:
         """Note what lies between the last sample that was heard and a block: nothing, or a gap."""
         n_lost = header.first_sample - take.position
         gap = None
         if not take.began:
-            for listener in self._listening(take):
+            for listener in self._listening[take.sample_rate]:
                 listener.detector.start(self.name, header.first_sample)
             gap = self._gap_before(header)
         elif n_lost:
-            for listener in self._listening(take):
+            for listener in self._listening[take.sample_rate]:
                 self.step(listener)
                 self._tell(listener, take, listener.detector.gap(self.name, n_lost))
         if gap is None and n_lost:
@@ -288,7 +299,7 @@ class LiveSource:
 
     def _close_events(self, reason: EndReason) -> None:
         for take in self._takes.values():
-            for listener in self._listening(take) if take.began else ():
+            for listener in self._listening[take.sample_rate] if take.began else ():
                 self.step(listener)
                 self._tell(listener, take, listener.detector.end(self.name, reason))
 

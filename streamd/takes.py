@@ -19,6 +19,8 @@ class Take:
 
     name: str
     sample_rate: int
+    is_first: bool = True
+    """Of the takes side by side the one whose samples and level are told."""
     position: int = 0
     """The next sample that no model has heard of."""
     shed_end: int | None = None
