@@ -107,18 +107,22 @@ class Network:
 VGG_CHANNELS = (16, 32, 64, 128, 160)
 
 
-def vgg(seconds: float, seed: int = 0) -> tuple[onnx.ModelProto, Manifest]:
+def vgg(seconds: float, time_stride: int = 4) -> tuple[onnx.ModelProto, Manifest]:
     """Return a VGG-like network of 283 k parameters: 64 bands, a hop of 80 ms, ten labels.
 
-    3×3 convolutions without padding in time, three of them with a maximum of 2×2 behind them, the mean at the end.
+    Five 3×3 convolutions without padding in time; behind the first three the maximum of two bands, and of two frames
+    until time_stride is reached (2, 4 or 8), which is 4 in `training/design/vgg.py`, too; the mean at the end.
     """
     manifest = facts(round(100 * seconds), 8, n_mels=64, n_labels=10, name="vgg")
-    network = Network(manifest, seed)
+    network = Network(manifest)
     x = network.node("Unsqueeze", network.standardised(), network.constant([1]))
+    step = 1
     for n_in, n_out in zip((1, *VGG_CHANNELS), VGG_CHANNELS, strict=False):
         x = network.node("Relu", network.conv(x, n_in, n_out, (3, 3), pads=[0, 1, 0, 1]))
         if n_out < VGG_CHANNELS[-2]:
-            x = network.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+            in_time = 2 if step < time_stride else 1
+            step *= in_time
+            x = network.node("MaxPool", x, kernel_shape=[in_time, 2], strides=[in_time, 2])
     x = network.node("Flatten", network.node("GlobalAveragePool", x))
     network.head(x, VGG_CHANNELS[-1])
     return network.proto(), manifest
