@@ -4,7 +4,7 @@
 #   make test     all tests
 #   make check    linter, formatter, types, import arrows; edits nothing
 #   make format   the formatter and the linter's safe repairs, written to the files
-#   make bench    every script in benchmarks/
+#   make bench    every script in benchmarks/; what they compare streamd with gets a venv of its own, 600 MB
 #   make clean    remove what these commands made
 
 PYTHON ?= python3
@@ -31,8 +31,12 @@ format: .venv/ready-to-develop
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready-to-develop
+bench: .venv/ready-to-develop .venv/peers/detectors/made
 	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
+
+.venv/peers/detectors/made: benchmarks/peers/requirements.txt | .venv/ready-to-develop
+	benchmarks/peers/make_venv.sh
+	touch $@
 
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -113,6 +113,20 @@ def cpu_seconds(pid: int) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
+WARM_SECONDS = 1.5
+
+
+def shares(pids: Mapping[str, int], seconds: float) -> dict[str, float]:
+    """Return the share of a core that each process takes for so long, in percent, when it is warm."""
+    time.sleep(WARM_SECONDS)
+    start = time.monotonic()
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    time.sleep(seconds)
+    after = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    passed = time.monotonic() - start
+    return {name: 100 * (after[name] - before[name]) / passed for name in pids}
+
+
 class Daemon:
     """`streamd run` in a process of its own, and its agents."""
 

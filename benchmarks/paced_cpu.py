@@ -19,7 +19,6 @@ from streamd.manifest import Manifest, decode
 from streamd.shipped import find_model
 
 N_ROUNDS = 3
-WARM_SECONDS = 1.5
 MEASURED_SECONDS = 4.5
 RATES = (44_100, 16_000)
 """What PortAudio offers for PulseAudio, to be resampled; and the model's own."""
@@ -79,17 +78,6 @@ def bare(environment: Mapping[str, str], *arguments: str) -> Iterator[int]:
             process.kill()
 
 
-def measured(pids: Mapping[str, int]) -> dict[str, float]:
-    """Return the share of a core that each process takes now, in percent."""
-    time.sleep(WARM_SECONDS)
-    start = time.monotonic()
-    before = {name: harness.cpu_seconds(pid) for name, pid in pids.items()}
-    time.sleep(MEASURED_SECONDS)
-    after = {name: harness.cpu_seconds(pid) for name, pid in pids.items()}
-    seconds = time.monotonic() - start
-    return {name: 100 * (after[name] - before[name]) / seconds for name in pids}
-
-
 def one_round(environment: Mapping[str, str]) -> dict[str, float]:
     """Measure the daemon with its agent at both rates, then the bare processes."""
     found: dict[str, float] = {}
@@ -98,14 +86,15 @@ def one_round(environment: Mapping[str, str]) -> dict[str, float]:
         with harness.daemon(config, environment) as daemon:
             daemon.wait_until_it_says("ready after")
             [agent] = daemon.agents()
-            found |= measured({f"daemon, {rate} Hz": daemon.process.pid, f"agent, {rate} Hz": agent})
+            pids = {f"daemon, {rate} Hz": daemon.process.pid, f"agent, {rate} Hz": agent}
+            found |= harness.shares(pids, MEASURED_SECONDS)
     with ExitStack() as stack:
         pids = {"model only": stack.enter_context(bare(environment, "model"))}
         for rate in RATES:
             n_samples = round(manifest().hop_seconds * rate)
             reader = bare(environment, "capture", str(rate), str(n_samples))
             pids[f"capture only, {rate} Hz"] = stack.enter_context(reader)
-        return found | measured(pids)
+        return found | harness.shares(pids, MEASURED_SECONDS)
 
 
 def main() -> None:

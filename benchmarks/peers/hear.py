@@ -1,7 +1,7 @@
 """One of the systems as a process: it hears a recording as fast as it can, or the default microphone for ever.
 
-    python hear.py openwakeword HEAD.onnx --recording FILE.wav
-    python hear.py silero - --microphone
+    python hear.py openwakeword HEAD.onnx RECORDING.wav
+    python hear.py silero -
 
 Both say when the first score is there; a recording (16-bit mono at 16 kHz) ends with all scores, in JSON.
 """
@@ -41,7 +41,8 @@ def hear_microphone(system: System) -> None:
     import sounddevice
 
     heard = 0
-    settings = {"samplerate": SAMPLE_RATE, "channels": 1, "dtype": "int16"}
+    # The latency is that of streamd's agent.
+    settings = {"samplerate": SAMPLE_RATE, "channels": 1, "dtype": "int16", "latency": 0.3}
     with sounddevice.RawInputStream(**settings) as microphone:
         while True:
             data, _ = microphone.read(system.hop_samples)
@@ -56,14 +57,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("model", type=Path, help="the head or network, where the system brings none")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--recording", metavar="FILE")
-    source.add_argument("--microphone", action="store_true")
+    parser.add_argument("recording", nargs="?", help="without one it hears the default microphone")
     args = parser.parse_args()
     system = SYSTEMS[args.system](args.model)
-    if args.microphone:
+    if args.recording:
+        print(json.dumps(hear_recording(system, args.recording)))
+    else:
         hear_microphone(system)
-    print(json.dumps(hear_recording(system, args.recording)))
 
 
 if __name__ == "__main__":
