@@ -17,8 +17,6 @@ TITLES = {
     "memory": "Memory",
     "simulate": "Simulated audio for training",
     "speech_cpu": "The speech model beside silero-vad",
-    "openwakeword": "openWakeWord's graphs",
-    "peers_cpu": "What others take",
     "stream_form": "Only the new frames: the stream form of a window's network",
 }
 """Scripts in the order of the page."""
