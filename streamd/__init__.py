@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streamd.errors import StreamdError
     from streamd.events import Event, State
-    from streamd.subscribe import Gap, subscribe
+    from streamd.gap import Gap
+    from streamd.subscribe import subscribe
 
 __version__ = "0.1.0"
 
@@ -27,7 +28,7 @@ __all__ = ["Event", "Gap", "State", "StreamdError", "__version__", "subscribe"]
 
 _HOMES = {
     "Event": "streamd.events",
-    "Gap": "streamd.subscribe",
+    "Gap": "streamd.gap",
     "State": "streamd.events",
     "StreamdError": "streamd.errors",
     "subscribe": "streamd.subscribe",

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from streamd.capture.specs import Spec
     from streamd.decision import DecisionSpec
     from streamd.events import Message
+    from streamd.gap import Gap
     from streamd.manifest import Manifest
-    from streamd.subscribe import Gap, Subscription
+    from streamd.subscribe import Subscription
     from streamd.terminal import Output
 
 log = logging.getLogger("streamd")
@@ -105,7 +106,7 @@ def replay_decisions(
     Raises:
         UsageError: a label that the model doesn't have.
     """
-    from streamd.config import DecisionOverride
+    from streamd.override import DecisionOverride
 
     if labels is None:
         names = list(facts.default_labels)

@@ -22,9 +22,9 @@ from msgspec import UNSET
 from streamd import endpoints, shipped, yaml_lines
 from streamd.capture.specs import Command, Microphone, Recording, Spec
 from streamd.config_shape import EndpointsSection, LabelSection, ModelSection, SourceSection, StreamdYaml
-from streamd.decision import DecisionSpec
 from streamd.errors import ConfigError, ModelError
 from streamd.manifest import Manifest
+from streamd.override import DecisionOverride
 from streamd.spelling import did_you_mean
 from streamd.yaml_lines import Document
 
@@ -49,34 +49,6 @@ class Source:
     name: str
     capture: Spec | None
     """What the daemon's own agent captures; None: an agent is started by hand and says hello."""
-
-
-@dataclass(frozen=True)
-class DecisionOverride:
-    """What the configuration says of one label, instead of its model."""
-
-    values: Mapping[str, float]
-    """Fields of DecisionSpec that were given."""
-    where: str
-    """"file:line: key" of the label."""
-
-    def apply(self, spec: DecisionSpec) -> DecisionSpec:
-        """Return the model's decision with the given values.
-
-        Where only onset_threshold is given, the ratio of the two thresholds stays the model's.
-
-        Raises:
-            ConfigError: offset_threshold would lie above onset_threshold.
-        """
-        onset = self.values.get("onset_threshold", spec.onset_threshold)
-        in_proportion = min(onset, spec.offset_threshold * (onset / spec.onset_threshold))
-        offset = self.values.get("offset_threshold", in_proportion)
-        if offset > onset:
-            raise ConfigError(
-                f"{self.where}: offset_threshold {offset:g} is above {onset:g}, the model's onset_threshold; "
-                "a sound would end before it begins: lower it, or give onset_threshold too"
-            )
-        return msgspec.structs.replace(spec, **{**self.values, "onset_threshold": onset, "offset_threshold": offset})
 
 
 @dataclass(frozen=True)

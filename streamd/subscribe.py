@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
-import msgspec
 import zmq
 
 from streamd import endpoints
 from streamd.errors import EndpointError, MessageError, UsageError
 from streamd.events import SOURCE_NAME, Event, Heartbeat, Level, Message, Score, State, decode, slug
+from streamd.gap import Gap
 
 log = logging.getLogger(__name__)
 
@@ -31,22 +31,6 @@ SILENCE_SECONDS = 3.0
 """After so long without a heartbeat, a client that was given no endpoint looks for its daemon again."""
 
 _COUNTED = ("event", "state", "heartbeat")
-
-
-class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """Events and states of a source that were published and did not arrive."""
-
-    source: str
-    run: str
-    """The life of the daemon they were published in."""
-    first_seq: int
-    last_seq: int
-    """Inclusive."""
-
-    @property
-    def n_missing(self) -> int:
-        """How many messages are missing."""
-        return self.last_seq - self.first_seq + 1
 
 
 @dataclass

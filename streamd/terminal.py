@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TextIO
 import msgspec
 
 from streamd.events import AudioGap, Event, Heartbeat, Level, Message, Score, State, slug
+from streamd.gap import Gap
 from streamd.sheets import Sheet
-from streamd.subscribe import Gap
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

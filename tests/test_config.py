@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from streamd import config
 from streamd.capture.specs import Command, Microphone, Recording
-from streamd.config import Config, DecisionOverride, check_against_models
+from streamd.config import Config, check_against_models
 from streamd.config_shape import LabelSection
 from streamd.decision import DecisionSpec
 from streamd.errors import ConfigError
+from streamd.override import DecisionOverride
 from streamd.yaml_lines import MAX_MISTAKES
 from tests.tiny_models import manifest
 

@@ -12,7 +12,7 @@ import pytest
 
 from streamd import arguments, config_shape, events
 from streamd.events import decode
-from streamd.subscribe import Gap
+from streamd.gap import Gap
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/*/*.md")])

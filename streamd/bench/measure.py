@@ -14,8 +14,8 @@ from streamd.bench.jobs import AloneJob, Device, cores, started
 from streamd.bench.parts import Parts
 from streamd.bench.trial import START_SECONDS, Trial, line
 from streamd.events import Event
+from streamd.gap import Gap
 from streamd.lags import since
-from streamd.subscribe import Gap
 
 WARM_SECONDS = 2.0
 """Before anything is counted: caches, first scores, states of all sources."""

@@ -25,7 +25,8 @@ from streamd import shipped
 from streamd.capture import parent
 from streamd.errors import EndpointError
 from streamd.events import Event, State
-from streamd.subscribe import Gap, Subscription
+from streamd.gap import Gap
+from streamd.subscribe import Subscription
 from streamd.terminal import Output
 
 SLACK_SECONDS = 1.5

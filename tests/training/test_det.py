@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 pytest.importorskip("onnx")
 pytest.importorskip("scipy")
 
-from streamd.config import DecisionOverride
 from streamd.detector import Detector
 from streamd.model import Model
+from streamd.override import DecisionOverride
 from tests import tiny_models
 from tests.tiny_models import SAMPLE_RATE
 from tests.training.tone_streams import HIGH, LOW, loud, stream
