@@ -6,7 +6,7 @@ Live and replay use this alone, so a recording at any speed gives the events tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -72,7 +72,11 @@ class Detector:
     """One model heard on any number of sources."""
 
     def __init__(
-        self, model: Model, decisions: Mapping[str, DecisionSpec] | None = None, max_batch: int | None = None
+        self,
+        model: Model,
+        decisions: Mapping[str, DecisionSpec] | None = None,
+        max_batch: int | None = None,
+        rows_of: Callable[[Model, int], AnyRows] | None = None,
     ) -> None:
         """Prepare a detector without sources.
 
@@ -80,6 +84,7 @@ class Detector:
             model: the loaded model; several detectors may share it.
             decisions: the labels that are on and how they are decided; by default the model's own.
             max_batch: rows of one run, unless the manifest allows fewer; None: as many as its device is good for.
+            rows_of: makes what runs the model, for so many rows at once; None: what its device needs.
 
         Raises:
             ModelError, DeviceLostError: as of `cuda.DeviceRows`, where the model is on a GPU.
@@ -93,6 +98,7 @@ class Detector:
         self._columns = np.array([facts.labels.index(label) for label in self.labels], np.intp)
         self._decision = Decision(list(decisions.values()), facts.hop_seconds)
         self._asked_batch = max_batch
+        self._rows_of = rows_of or rows_on_device
         self._take_on(model)
         self._pending = Pending(facts.hop_samples)
         self._ages = np.zeros(0, np.int64)  # hops heard since a row's last reset
@@ -105,7 +111,7 @@ class Detector:
     def _take_on(self, model: Model) -> None:
         limit = self._asked_batch or (MAX_BATCH_ON_GPU if model.provider == CUDA else MAX_BATCH)
         self._max_batch = min(limit, model.manifest.max_batch or limit)
-        self._rows = rows_of(model, self._max_batch)
+        self._rows = self._rows_of(model, self._max_batch)
         self.model = model
 
     def exchange(self, model: Model) -> list[Detection]:
@@ -276,7 +282,7 @@ class Detector:
         )
 
 
-def rows_of(model: Model, max_batch: int) -> AnyRows:
+def rows_on_device(model: Model, max_batch: int) -> AnyRows:
     """Return the rows of a model where its provider has them."""
     if model.provider != CUDA:
         return Rows(model, max_batch)

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.detector import Detection, Detector
+from streamd.decision import DecisionSpec
+from streamd.detector import MAX_BATCH, Detection, Detector
 from streamd.manifest import Manifest
 from streamd.model import Model
 from training.expect.event_match import Sound
@@ -74,7 +75,11 @@ def play(model: Model, streams: Sequence[LabelledStream]) -> list[Played]:
     found: list[Played] = []
     for begin in range(0, len(streams), AT_ONCE):
         some = streams[begin : begin + AT_ONCE]
-        found += _play(model, some, [_blocks(one.samples, model.manifest.sample_rate) for one in some])
+        found += _play(
+            Detector(model, _all_labels(model.manifest)),
+            some,
+            [_blocks(one.samples, model.manifest.sample_rate) for one in some],
+        )
     return found
 
 
@@ -98,16 +103,18 @@ def decide(played: Sequence[Played], manifest: Manifest) -> list[Played]:
         for begin in range(0, len(which), AT_ONCE):
             some = which[begin : begin + AT_ONCE]
             echo = _Echo([played[i].posteriors for i in some], manifest, first)
-            again = _play(cast(Model, echo), [played[i].stream for i in some], echo.blocks())
+            facts = echo.manifest
+            detector = Detector(cast(Model, echo), _all_labels(facts), MAX_BATCH, lambda *_, echo=echo: echo)
+            again = _play(detector, [played[i].stream for i in some], echo.blocks())
             for i, one in zip(some, again, strict=True):
                 found[i] = one
     return found
 
 
 class _Echo:
-    """Stands in for a model in a detector: it says again what the model said to each stream, hop after hop.
+    """Stands in for a model and its rows in a detector: says again what the model said to each stream, hop after hop.
 
-    A stream is known by its samples, which all are its number, and its hop by the state that the detector keeps.
+    A stream is known by its row, and its hop by its age.
     """
 
     def __init__(self, said: Sequence[NDArray[np.float32]], facts: Manifest, first_samples: int) -> None:
@@ -131,21 +138,25 @@ class _Echo:
         """Return what to push for each stream: as many samples as give its hops."""
         hop, first = self.manifest.hop_samples, self.manifest.first_score_samples
         lengths = [first + (len(one) - 1) * hop if len(one) else 0 for one in self._said]
-        return [self._numbered(number, n_samples) for number, n_samples in enumerate(lengths)]
+        return [self._silence(n_samples) for n_samples in lengths]
 
-    def _numbered(self, number: int, n_samples: int) -> Iterator[NDArray[np.int16]]:
+    def _silence(self, n_samples: int) -> Iterator[NDArray[np.int16]]:
         most = round(BLOCK_SECONDS * self.manifest.sample_rate)
         for begin in range(0, n_samples, most):
-            yield np.full(min(most, n_samples - begin), number, np.int16)
+            yield np.zeros(min(most, n_samples - begin), np.int16)
 
-    def run(
-        self, inputs: NDArray[np.float32], state: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the posteriors of each row's next hop, shape (n_rows, n_labels), and the hop after it as state."""
-        numbers = np.rint(inputs[:, 0] * 32768).astype(int)
-        hops = state[:, 0].astype(int) - self.manifest.n_warmup_hops
-        said = [self._said[number][max(0, hop)] for number, hop in zip(numbers, hops, strict=True)]
-        return np.stack(said), state + 1
+    def join(self, row: int) -> None:
+        """Any row is known."""
+
+    def run(self, rows: NDArray[np.intp], samples: NDArray[np.float32], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the posteriors of each row's next hop, shape (n_rows, n_labels)."""
+        del samples
+        hops = np.maximum(0, ages - self.manifest.n_warmup_hops)
+        return np.stack([self._said[row][hop] for row, hop in zip(rows, hops, strict=True)])
+
+
+def _all_labels(facts: Manifest) -> dict[str, DecisionSpec]:
+    return {label: facts.decision_of(label) for label in facts.labels}
 
 
 def _blocks(
@@ -156,11 +167,12 @@ def _blocks(
 
 
 def _play(
-    model: Model, streams: Sequence[LabelledStream], blocks: Sequence[Iterable[NDArray[np.int16] | NDArray[np.float32]]]
+    detector: Detector,
+    streams: Sequence[LabelledStream],
+    blocks: Sequence[Iterable[NDArray[np.int16] | NDArray[np.float32]]],
 ) -> list[Played]:
     """Play streams side by side, each in its blocks."""
-    facts = model.manifest
-    detector = Detector(model, {label: facts.decision_of(label) for label in facts.labels})
+    facts = detector.model.manifest
     sources = [str(i) for i in range(len(streams))]
     posteriors: dict[str, list[NDArray[np.float32]]] = {source: [] for source in sources}
     ends: dict[str, list[float]] = {source: [] for source in sources}
