@@ -43,13 +43,14 @@ class Trial:
         with ExitStack() as stack:
             # Not under a long path: that of a socket may have no more than 107 characters.
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sd-bench-")))
+            self.events_at = f"ipc://{self._folder}/events.sock"
             file = self._folder / "streamd.yaml"
             file.write_bytes(msgspec.json.encode(self._config))  # JSON is YAML too
             core, other = cores()
             job = DaemonJob(core=core, config=str(file), watch_parts=self._watch_parts)
             self.daemon = stack.enter_context(started(job, self._folder))
             self._wait_for_daemon()
-            self.subscription = stack.enter_context(closing(Subscription(f"ipc://{self._folder}/events.sock")))
+            self.subscription = stack.enter_context(closing(Subscription(self.events_at)))
             load = LoadJob(
                 core=other,
                 endpoint=f"ipc://{self._folder}/audio.sock",
