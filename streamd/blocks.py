@@ -13,6 +13,8 @@ The agent holds a ZeroMQ DEALER, the daemon a ROUTER. A message is one JSON fram
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -173,7 +175,18 @@ def _for_people(message: Hello | Waiting | Bye) -> Hello | Waiting | Bye:
     return message if plain == text else msgspec.structs.replace(message, **{field: plain})
 
 
-def decode_said(frames: list[bytes]) -> tuple[Said, Pcm | None]:
+@lru_cache(maxsize=4096)  # an agent says the same names in every block
+def _problem_of(sources: tuple[str, ...]) -> str:
+    """Return what is wrong with the names in a message, or ""."""
+    if not sources or len(set(sources)) != len(sources):
+        return "message without sources, or with one twice"
+    for name in sources:
+        if not SOURCE_NAME.fullmatch(name):
+            return f"source name {name[:80]!r}; expected lower-case letters, digits and -, at most 63"
+    return ""
+
+
+def decode_said(frames: Sequence[bytes | memoryview]) -> tuple[Said, Pcm | None]:
     """Return what an agent said, and for a block its PCM, shape (n_samples, n_sources).
 
     Raises:
@@ -186,19 +199,16 @@ def decode_said(frames: list[bytes]) -> tuple[Said, Pcm | None]:
         raise MessageError(f"message that is no hello, waiting, bye or block: {error}") from error
     if message.v != FORMAT:
         raise MessageError(f"format {message.v}; this daemon speaks {FORMAT}: use one version of streamd on both ends")
-    if not message.sources or len(set(message.sources)) != len(message.sources):
-        raise MessageError("message without sources, or with one twice")
-    for name in message.sources:
-        if not SOURCE_NAME.fullmatch(name):
-            raise MessageError(f"source name {name[:80]!r}; expected lower-case letters, digits and -, at most 63")
+    if problem := _problem_of(message.sources):
+        raise MessageError(problem)
     if not isinstance(message, Block):
         return _for_people(message), None
     if len(frames) != 2 or not 0 < len(frames[1]) <= MAX_BLOCK_BYTES:
         raise MessageError(f"block of {len(frames)} frames or with no PCM; expected a header and PCM up to 8 MiB")
     if len(frames[1]) % (2 * len(message.sources)):
         raise MessageError(f"PCM of {len(frames[1])} bytes; expected a multiple of {2 * len(message.sources)}")
-    positions = (message.first_sample, message.n_lost)
-    if min(positions) < 0 or max(positions) > _MAX_SAMPLE or not 0 < message.sample_rate <= 768_000:
+    is_possible = 0 <= message.first_sample <= _MAX_SAMPLE and 0 <= message.n_lost <= _MAX_SAMPLE
+    if not is_possible or not 0 < message.sample_rate <= 768_000:
         raise MessageError("block with an impossible position or sample rate")
     if not (0 <= message.captured_at <= _MAX_SECONDS and abs(message.monotonic) <= _MAX_SECONDS):
         raise MessageError("block with an impossible time")
