@@ -70,7 +70,7 @@ def test_with_labels_that_have_nothing_to_do_with_the_sounds_nothing_is_learnt(t
             scene.labels = [Placed(label, on, on + 2000, CLIP) for label, on in zip(tones.LABELS, onsets, strict=True)]
             yield scene
 
-    settings = FitSettings(n_steps=60, batch=8)
+    settings = FitSettings(n_steps=60, batch=8, **tones.PLAIN)
     fitted = fit(tones.vgg(), tones.SPEC, tones.LABELS, shuffled, settings, tmp_path)
     assert 0.35 < accuracy(fitted.network) < 0.65
 
@@ -119,7 +119,7 @@ def test_scenes_that_are_too_short_or_of_several_lengths_are_refused(tmp_path):
 
 def learner(kind, **settings):
     network = tones.NETWORKS[kind]()
-    settings = FitSettings(n_steps=9, batch=4, negative_share=0.0, **settings)
+    settings = FitSettings(n_steps=9, batch=4, negative_share=0.0, **tones.PLAIN | settings)
     made = Learner(
         network, tones.SPEC, grid(network, tones.SPEC, tones.LABELS, settings.target_delay_seconds), settings
     )

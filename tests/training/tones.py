@@ -77,9 +77,13 @@ class Steps:
         pass
 
 
+PLAIN = {"target_delay_seconds": 0.0, "spec_augment": None}
+"""Settings of a fit: a network for a few bands and tones of a moment has nothing to spare for masks."""
+
+
 def trained(kind: str, folder: Path, *, n_steps: int = 24, learning_rate: float = 3e-3, **more) -> Fitted:
     """The same training, wherever it is done."""
-    settings = FitSettings(n_steps=n_steps, batch=8, seed=3, learning_rate=learning_rate)
+    settings = FitSettings(n_steps=n_steps, batch=8, seed=3, learning_rate=learning_rate, **PLAIN)
     return fit(NETWORKS[kind](), SPEC, LABELS, scenes, settings, folder, negatives=negatives, **more)
 
 
