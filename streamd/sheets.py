@@ -46,10 +46,10 @@ def status_sheets(status: Status) -> list[Sheet]:
             f"{model.name} {model.version}",
             model.provider.removesuffix("ExecutionProvider"),
             f"{1000 * model.run_seconds:.1f} ms",
-            _lags(model.lags),
             str(len(model.labels_on)),
             ", ".join(model.sources),
             model.file,
+            _lags(model.lags),
         )
         for model in status.models
     ]
@@ -57,7 +57,7 @@ def status_sheets(status: Status) -> list[Sheet]:
     return [
         Sheet(head),
         Sheet("sources", columns, sources),
-        Sheet("models", ("model", "runs on", "one run", "lag p50, p99, max", "labels on", "sources", "file"), models),
+        Sheet("models", ("model", "runs on", "one run", "labels on", "sources", "file", "lag p50, p99, max"), models),
         Sheet("endpoints", ("for", "endpoint"), list(status.endpoints.items())),
         Sheet("counters", ("counter", "n"), [(name, str(n)) for name, n in status.counters.items()]),
     ]

@@ -35,7 +35,7 @@ from tests.tiny_models import SAMPLE_RATE, tone
 from tests.wire import check_payload
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("run", "demo", "replay", "listen", "devices", "check", "model", "capture", "status")
+COMMANDS = ("run", "demo", "replay", "listen", "devices", "check", "model", "capture", "status", "bench")
 PATIENCE_SECONDS = 30.0
 
 
@@ -120,6 +120,9 @@ WRONG_USAGE = {
     "replay --start 9999-12-31T23:59:59Z a.wav": "argument --start: found '9999-12-31T23:59:59Z'; expected a time",
     "listen --top 0": "argument --top: found '0'; expected a whole number from 1 on",
     "listen --source Kitchen --endpoint ipc:///tmp/x": "source 'Kitchen': a source's name has lower-case letters",
+    "bench --sources 0": "argument --sources: found '0'; expected a whole number from 1 on",
+    "bench --device tpu": "argument --device: invalid choice: 'tpu'",
+    "bench --seconds 0": "argument --seconds: found '0'; expected a number from 0.5 to 3600",
     "check": "the following arguments are required: -c/--config",
     "capture porch --endpoint ipc:///tmp/x --recording a.wav --channel 2": "--channel does not belong to a recording",
     "capture porch --endpoint ipc:///tmp/x --repeat": "--repeat does not belong to a microphone",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamd import requests
 from streamd.errors import MessageError
 from streamd.events import SourceStatus
-from streamd.requests import Answer, ModelReport, Refused, SourceReport, Status, StatusRequest
+from streamd.requests import Answer, LagReport, ModelReport, Refused, SourceReport, Status, StatusRequest
 from tests import samples
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -32,6 +32,14 @@ any_source = st.builds(
     agent_restarts=counts,
     open_events=st.just([samples.ONSET]) | st.just([]),
 )
+any_lags = st.builds(
+    LagReport,
+    n=counts,
+    p50_seconds=st.none() | numbers,
+    p99_seconds=st.none() | numbers,
+    max_seconds=st.none() | numbers,
+    counts=st.lists(counts, max_size=3),
+)
 any_model = st.builds(
     ModelReport,
     name=st.text(),
@@ -42,6 +50,7 @@ any_model = st.builds(
     run_seconds=numbers,
     labels_on=st.lists(st.text(), max_size=2),
     sources=st.lists(st.text(), max_size=2),
+    lags=st.none() | any_lags,
 )
 any_status = st.builds(
     Status,
@@ -54,6 +63,7 @@ any_status = st.builds(
     sources=st.lists(any_source, max_size=2),
     models=st.lists(any_model, max_size=2),
     counters=st.dictionaries(st.text(), counts, max_size=2),
+    cpu_seconds=st.none() | numbers,
 )
 any_answer: st.SearchStrategy[Answer] = any_status | st.builds(Refused, reason=st.text())
 

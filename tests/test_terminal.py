@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 
 from streamd.capture.microphone import MicrophoneInfo
 from streamd.events import AudioGap, Event, Heartbeat, Level, Message, Score, State, encode
-from streamd.requests import ModelReport, SourceReport, Status
+from streamd.requests import LagReport, ModelReport, SourceReport, Status
 from streamd.sheets import Sheet, devices_sheets, model_sheets, status_sheets
 from streamd.subscribe import Gap
 from streamd.terminal import (
@@ -221,6 +221,7 @@ def _status(open_events: list[Event]) -> Status:
         run_seconds=0.002,
         labels_on=["Dog", "Cat"],
         sources=["kitchen"],
+        lags=LagReport(n=9, p50_seconds=0.01, p99_seconds=0.0342, max_seconds=0.3, counts=[9]),
     )
     return Status(
         version="0.1.0",
@@ -244,8 +245,8 @@ def test_status_tells_of_sources_models_endpoints_and_counters() -> None:
         "source\tstatus\tdetail\theard\tsamples lost\tlag\trestarts\tsounding now",
         "kitchen\tlive\thears USB\t1 min 30 s\t12\t0.25 s\t1\tDog; Smoke detector, smoke alarm",
         "# models",
-        "model\truns on\tone run\tlabels on\tsources\tfile",
-        "yamnet 1.0\tCPU\t2.0 ms\t2\tkitchen\t/m/yamnet.onnx",
+        "model\truns on\tone run\tlabels on\tsources\tfile\tlag p50, p99, max",
+        "yamnet 1.0\tCPU\t2.0 ms\t2\tkitchen\t/m/yamnet.onnx\t10, 34.2, 300 ms",
         "# endpoints",
         "for\tendpoint",
         "events\tipc:///run/streamd/events.sock",

@@ -12,9 +12,7 @@ import pytest
 
 from streamd.bench.measure import Setting, during, parts
 from streamd.bench.table import Found
-from streamd.control import ask
 from streamd.errors import EndpointError
-from streamd.requests import Status, StatusRequest
 from tests import tiny_models
 
 HOP_SECONDS = 0.04
@@ -85,10 +83,3 @@ def test_a_trial_that_cant_start_says_why_and_leaves_nobody(tiny: Path) -> None:
     broken = Setting(model=str(tiny.parent / "none.onnx"), hop_seconds=HOP_SECONDS, device="cpu")
     with pytest.raises(EndpointError, match=r"the daemon did not start; its last words: .*none\.onnx"), broken.trial(1):
         pass
-
-
-def test_a_daemon_tells_its_lags_even_before_it_hears_anybody(tiny: Path) -> None:
-    with setting(tiny).trial(1) as trial:
-        answer = ask(StatusRequest(), trial.events_at.replace("events", "control"), 10)
-        assert isinstance(answer, Status)
-        assert answer.models[0].lags is not None
