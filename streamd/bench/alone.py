@@ -9,10 +9,10 @@ import msgspec
 from streamd import shipped
 from streamd.bench.jobs import AloneJob, tell
 from streamd.bench.pace import Sounds, sleep_until, turns
-from streamd.detector import Detector
+from streamd.detector import MAX_BATCH_ON_GPU, Detector
 from streamd.intake import MAX_MESSAGES
 from streamd.lags import Lags
-from streamd.model import Model
+from streamd.model import CUDA, Model
 from streamd.requests import LagReport
 
 
@@ -46,9 +46,11 @@ def measure(model: Model, job: AloneJob) -> Alone:
     begin = time.monotonic()
     measured_from = begin + job.warm_seconds
     is_warm = False
+    # As the daemon does: so many blocks, then everything that is ready.
+    most = MAX_BATCH_ON_GPU if model.provider == CUDA else MAX_MESSAGES
     n_waiting = 0
     for i, number, due in turns(job.n_sources, facts.hop_seconds, begin, job.seed):
-        if due > time.monotonic() or n_waiting == MAX_MESSAGES:
+        if due > time.monotonic() or n_waiting == most:
             n_waiting = 0
             for hop in detector.step():
                 n_events += len(hop.detections)

@@ -42,6 +42,15 @@ _WATCHED: tuple[tuple[str, object, str], ...] = (
 """Name of a part, and the function that does it."""
 
 
+def _on_device() -> list[tuple[str, object, str]]:
+    """What there is to watch of a GPU, where its packages are installed."""
+    try:
+        from streamd.cuda import DeviceRows
+    except ImportError:
+        return []
+    return [("device: copies, launch, waiting", DeviceRows, "run")]
+
+
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What the parts of a daemon took since it heard the first block."""
 
@@ -80,20 +89,30 @@ class _Watch:
 
         setattr(owner, name, watched)
 
-    def count(self) -> None:
-        """Count runs and hops, and begin with the first of them."""
-        run = Rows.run
+    def begin_with(self, owner: object, name: str) -> None:
+        """Begin at the first call of a function: what was before, such as loading models, is left out."""
+        function: Callable[..., Any] = getattr(owner, name)
 
-        def counted(*args: Any, **named: Any) -> Any:
+        def begins(*args: Any, **named: Any) -> Any:
             if self._began is None:
                 self._began = time.process_time(), time.thread_time()
                 self._own.update(dict.fromkeys(self._own, 0.0))
-            posteriors = run(*args, **named)
-            self.n_runs += 1
-            self.n_hops += len(posteriors)
+            return function(*args, **named)
+
+        setattr(owner, name, begins)
+
+    def count(self, owner: object, name: str) -> None:
+        """Count the calls of a function as runs, and the rows that it answers as hops."""
+        function: Callable[..., Any] = getattr(owner, name)
+
+        def counted(*args: Any, **named: Any) -> Any:
+            posteriors = function(*args, **named)
+            if self._began is not None:
+                self.n_runs += 1
+                self.n_hops += len(posteriors)
             return posteriors
 
-        setattr(Rows, "run", counted)  # noqa: B010 - a method of a class is no attribute to mypy
+        setattr(owner, name, counted)
 
     def read(self) -> Parts:
         """Return what was found."""
@@ -109,9 +128,11 @@ def run_daemon(job: DaemonJob) -> int:
     if not job.watch_parts:
         return daemon.run(given)
     watch = _Watch()
-    for part, owner, name in _WATCHED:
+    for part, owner, name in (*_WATCHED, *_on_device()):
         watch.put_around(part, owner, name)
-    watch.count()
+    watch.begin_with(LiveSource, "hear")
+    for owner in (Rows, *(owner for _, owner, _ in _on_device())):
+        watch.count(owner, "run")
     code = daemon.run(given)
     tell(watch.read())
     return code
