@@ -17,6 +17,8 @@ TITLES = {
     "memory": "Memory",
     "simulate": "Simulated audio for training",
     "speech_cpu": "The speech model beside silero-vad",
+    "openwakeword": "openWakeWord's graphs",
+    "peers_cpu": "What others take",
     "stream_form": "Only the new frames: the stream form of a window's network",
 }
 """Scripts in the order of the page."""
