@@ -43,11 +43,11 @@ class Intake:
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
         endpoints.bind_all(self.socket, listen_at)
 
-    def take_in(self, sources: Mapping[str, LiveSource], most: int = MAX_MESSAGES) -> None:
-        """Take in what waits, at most so many messages, and hand it to the sources it is about."""
+    def take_in(self, sources: Mapping[str, LiveSource], most: int = MAX_MESSAGES) -> bool:
+        """Take in what waits, at most so many messages, and hand it to the sources it is about; tell if it was all."""
         for _ in range(most):
             if not int(self.socket.get(_EVENTS)) & _POLLIN:
-                return
+                return True
             sender, *frames = self._receive()
             try:
                 message, pcm = blocks.decode_said(frames)
@@ -67,6 +67,7 @@ class Intake:
                         sources[name].end(message)
             if isinstance(message, Bye):
                 self._reply(sender, Done(take=message.take))
+        return False
 
     def _receive(self) -> list[memoryview]:
         """Return the frames of the next message: views of ZeroMQ's memory, at half the price of copies."""

@@ -79,6 +79,11 @@ def test_the_time_of_a_hop_is_told_by_part(tiny: Path) -> None:
     assert found.cpu_seconds["network"] > 0
 
 
+def test_of_many_sources_a_run_hears_several_though_each_has_its_own_phase(tiny: Path) -> None:
+    found = parts(setting(tiny), 40)
+    assert found.n_hops / found.n_runs > 2.5  # 40 hops in 40 ms, turns 8 ms apart
+
+
 def test_a_trial_that_cant_start_says_why_and_leaves_nobody(tiny: Path) -> None:
     broken = Setting(model=str(tiny.parent / "none.onnx"), hop_seconds=HOP_SECONDS, device="cpu")
     with pytest.raises(EndpointError, match=r"the daemon did not start; its last words: .*none\.onnx"), broken.trial(1):
