@@ -20,6 +20,10 @@ TITLES = {
     "openwakeword": "openWakeWord's graphs",
     "peers_cpu": "What others take",
     "stream_form": "Only the new frames: the stream form of a window's network",
+    "load": "Real-time sources a core",
+    "overhead": "What the daemon adds",
+    "memory_slope": "Memory over a million hops",
+    "gpu": "On a GPU",
 }
 """Scripts in the order of the page."""
 

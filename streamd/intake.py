@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import numpy as np
 import zmq
 
 from streamd import blocks, endpoints
@@ -90,8 +91,9 @@ class Intake:
     ) -> None:
         if pcm is None or not self._knows(block, sources):
             return
-        for i, name in enumerate(block.sources):
-            if not sources[name].hear(block, pcm[:, i]):
+        # Turned round once: of samples that lie side by side, each would fetch those of all.
+        for name, samples in zip(block.sources, np.ascontiguousarray(pcm.T), strict=True):
+            if not sources[name].hear(block, samples):
                 self._reply(sender, Refuse(take=block.take, reason="this take is over; begin another"))
 
     def _welcome(self, sender: memoryview, hello: Hello, sources: Mapping[str, LiveSource]) -> None:
