@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import deque
 
 import _harness as harness
 import numpy as np
@@ -109,7 +110,7 @@ def sources_held(model: Model, batch: int) -> tuple[list[float], list[float]]:
     def whole() -> None:
         for number, name in enumerate(names):
             detector.push(name, pcm[number])
-        detector.step()
+        deque(detector.step(), 0)
 
     found = []
     for work in (alone, whole):

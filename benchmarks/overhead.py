@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -73,7 +74,7 @@ def detector(model: Model, blocks: list[Pcm]) -> harness.Work:
         for k in range(N_HOPS):
             for name, block in zip(names, blocks[k % N_DIFFERENT], strict=True):
                 one.push(name, block)
-            one.step()
+            deque(one.step(), 0)
 
     return work
 
@@ -115,10 +116,11 @@ class Daemon:
 
     def step(self) -> int:
         """Run what is ready; return how many hops that were."""
-        hops = self._listener.detector.step()
-        for hop in hops:
+        n_heard = 0
+        for hop in self._listener.detector.step():
             self.sources[hop.source].heard(self._listener, hop)
-        return len(hops)
+            n_heard += 1
+        return n_heard
 
 
 class Agents:

@@ -215,4 +215,4 @@ class StreamdYaml(Struct, frozen=True, forbid_unknown_fields=True):
             le=60,
             description="Live audio that waited longer is skipped, in one run that is published as a gap.",
         ),
-    ] = 2.0
+    ] = 1.0

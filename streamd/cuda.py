@@ -32,7 +32,7 @@ class DeviceRows:
 
         Raises:
             ModelError: the model can't be made to hear samples there, or doesn't give its golden answer so.
-            DeviceLostError: the device is not there any more.
+            DeviceLostError: the device is not there any more, or has no memory left.
         """
         facts = model.manifest
         self._model = model
@@ -41,38 +41,39 @@ class DeviceRows:
             graph = device_graph(model.file.read_bytes(), facts)
         except ModelError as error:
             raise model.refuse(str(error)) from error
-        self._session = open_session(graph, model.provider)
+        try:
+            self._session = open_session(graph, model.provider)
+        except Exception as error:  # as in Model.run
+            raise self._lost("open a session", error) from error
         if self._session.get_providers()[0] != model.provider:
             raise DeviceLostError(f"{model.file}: {model.provider} is gone: onnxruntime fell back to the CPU")
         self._ort = load_onnxruntime().OrtValue
         self._device = "cuda" if model.provider == CUDA else "cpu"
         self._max_batch = max_batch
         self._n_rows = 0
+        self._n_joined = 0
         self._memories: list[Any] = []
         self._turn = 0
         self._batches: dict[tuple[int, int], _Batch] = {}
-        self._allocate(LEAST_ROWS)
         self._verify()
 
     def join(self, row: int) -> None:
-        """Make room for a row; rows are numbered from 0 on.
-
-        Raises:
-            DeviceLostError: the device has no memory left.
-        """
-        if row >= self._n_rows:
-            try:
-                self._allocate(2 * self._n_rows)
-            except Exception as error:  # as in Model.run
-                raise self._lost(f"hold {2 * self._n_rows} sources", error) from error
+        """Note a row, numbered from 0 on; the next run makes room for it, and says so where there is none."""
+        self._n_joined = max(self._n_joined, row + 1)
 
     def run(self, rows: NDArray[np.intp], samples: Floats, ages: NDArray[np.int64]) -> Floats:
         """Hear one hop of some rows; as `rows.Rows.run`, but what is no answer yet is no zero.
 
         Raises:
-            DeviceLostError: the run fails: the device is lost, or has no memory left.
+            DeviceLostError: the run fails: the device is lost, or has no memory left. The rows are as before.
         """
         n = len(rows)
+        n_rows = max(LEAST_ROWS, 1 << (self._n_joined - 1).bit_length())
+        if n_rows > self._n_rows:
+            try:
+                self._allocate(n_rows)
+            except Exception as error:  # as in Model.run
+                raise self._lost(f"hold {n_rows} sources", error) from error
         try:
             batch = self._batch(n)
             batch.rows[:n] = rows
@@ -102,7 +103,8 @@ class DeviceRows:
         found = np.zeros((n_rows + self._max_batch, n_remembered(self._facts)), np.float32)
         if self._memories:
             found[: self._n_rows] = self._memories[self._turn].numpy()[: self._n_rows]
-        self._memories = [self._ort.ortvalue_from_numpy(found, self._device, 0) for _ in range(2)]
+        # Copies: on the processor an OrtValue is a view, and both would be the same memory.
+        self._memories = [self._ort.ortvalue_from_numpy(found.copy(), self._device, 0) for _ in range(2)]
         self._batches.clear()
         self._n_rows, self._turn = n_rows, 0
 
@@ -154,5 +156,5 @@ class _Batch:
         for name, array in ((SAMPLES, self.samples), (ROWS, self.rows), (BEGINS, self.begins)):
             self._there[name].update_inplace(array)
         self._session.run_with_iobinding(self._binding)
-        posterior: Floats = self._posterior.numpy()
+        posterior: Floats = self._posterior.numpy().copy()  # on the processor a view, which the next run overwrites
         return posterior

@@ -28,7 +28,7 @@ from streamd.control import ControlServer
 from streamd.counters import Counters
 from streamd.detector import MAX_BATCH_ON_GPU
 from streamd.device_loss import DeviceLoss
-from streamd.errors import DeviceLostError, ModelError
+from streamd.errors import DeviceError, DeviceLostError, ModelError, StreamdError
 from streamd.intake import MAX_MESSAGES, Intake
 from streamd.listeners import Listener, load_listeners
 from streamd.model import CUDA
@@ -72,6 +72,7 @@ class Daemon:
         self._host = socket.gethostname()
         self._counters = Counters()
         self._stopping = False
+        self._closing = False
         self._next_turn = 0.0
         self._ready = False
         self._wake = _wake_on_signals(stack, self._on_signal)
@@ -154,7 +155,11 @@ class Daemon:
                 self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
 
     def stop(self) -> None:
-        """Close open events and say goodbye; processes and sockets are the ExitStack's."""
+        """Close open events and say goodbye; processes and sockets are the ExitStack's.
+
+        Here no failure of a model is raised: what else is open must be closed.
+        """
+        self._closing = True
         for source in self._sources.values():
             source.close("shutdown")
             source.say("stopped", "the daemon was stopped")
@@ -174,22 +179,33 @@ class Daemon:
         if listener in self._failed:
             return
         try:
-            try:
-                hops = listener.detector.step()
-            except DeviceLostError as error:
-                self._recover(listener, error)
-                return
-        except (ModelError, DeviceLostError):
-            self._failed.add(listener)  # we stop now; what is open is still closed
-            raise
-        for hop in hops:
-            self._sources[hop.source].heard(listener, hop)
+            for hop in listener.detector.step():
+                self._sources[hop.source].heard(listener, hop)
+        except DeviceLostError as error:
+            self._recover(listener, error)
+        except ModelError as error:
+            self._fail(listener, error)
+
+    def _fail(self, listener: Listener, error: StreamdError) -> None:
+        """Stop: a model is needed that can't be run. What is open is still closed."""
+        self._failed.add(listener)
+        if not self._closing:
+            raise error
+        log.error("%s", error)
 
     def _recover(self, listener: Listener, error: DeviceLostError) -> None:
         self._counters.add("devices.lost")
-        degraded, closed = self._device_loss.recover(listener, error)
+        if self._closing:
+            self._fail(listener, error)
+            return
+        try:
+            degraded, closed = self._device_loss.recover(listener, error)
+        except (DeviceError, ModelError) as final:
+            self._fail(listener, final)
+            return
         for name in listener.sources:
             self._sources[name].lost_device(listener, degraded, [one for one in closed if one.source == name])
+        self._step(listener)  # what the lost device left, which a gap or an end must not meet unheard
 
     def _on_death(self, name: str, how: str) -> None:
         if name in self._sources:  # not while the models load: then it has yet to be heard of

@@ -6,14 +6,16 @@ Live and replay use this alone, so a recording at any speed gives the events tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamd.decision import Decision, DecisionSpec, Edge
+from streamd.errors import DeviceError
 from streamd.events import EndReason
 from streamd.grown import grown
 from streamd.model import CUDA, Model
@@ -87,7 +89,7 @@ class Detector:
             rows_of: makes what runs the model, for so many rows at once; None: what its device needs.
 
         Raises:
-            ModelError, DeviceLostError: as of `cuda.DeviceRows`, where the model is on a GPU.
+            ModelError, DeviceError, DeviceLostError: as of `rows_on_device`.
         """
         facts = model.manifest
         if decisions is None:
@@ -99,31 +101,46 @@ class Detector:
         self._decision = Decision(list(decisions.values()), facts.hop_seconds)
         self._asked_batch = max_batch
         self._rows_of = rows_of or rows_on_device
-        self._take_on(model)
+        self._sources: dict[str, _Source] = {}
+        self._free: list[int] = []  # rows of sources that have left
+        self.model = model
+        self._max_batch, self._rows = self._prepare(model)
         self._pending = Pending(facts.hop_samples)
         self._ages = np.zeros(0, np.int64)  # hops heard since a row's last reset
         self._n_unheard = facts.n_cold_hops + facts.n_warmup_hops
-        self._sources: dict[str, _Source] = {}
-        self._free: list[int] = []  # rows of sources that have left
         self._ready: deque[_Source] = deque()  # sources with a hop to run, each once, the longest waiting first
         self._n_onsets = 0
 
-    def _take_on(self, model: Model) -> None:
+    def _prepare(self, model: Model) -> tuple[int, AnyRows]:
+        """Return the rows of a model, those of all sources joined, and how many one run may have."""
         limit = self._asked_batch or (MAX_BATCH_ON_GPU if model.provider == CUDA else MAX_BATCH)
-        self._max_batch = min(limit, model.manifest.max_batch or limit)
-        self._rows = self._rows_of(model, self._max_batch)
-        self.model = model
+        max_batch = min(limit, model.manifest.max_batch or limit)
+        rows = self._rows_of(model, max_batch)
+        for row in range(self._n_rows()):
+            rows.join(row)
+        return max_batch, rows
+
+    def _n_rows(self) -> int:
+        return len(self._sources) + len(self._free)
 
     def exchange(self, model: Model) -> list[Detection]:
-        """Go on with another session of the same model, which remembers nothing: what is active ends here.
+        """Go on with another session of the same model, which remembers nothing.
+
+        What is active ends here, and every source warms up anew on its next audio. What was pushed and not heard yet
+        is kept.
 
         Raises:
-            ModelError, DeviceLostError: as of the constructor; then nothing has changed.
+            ModelError, DeviceError, DeviceLostError: as of the constructor; then nothing has changed.
         """
-        self._take_on(model)
-        for row in range(len(self._sources) + len(self._free)):
-            self._rows.join(row)
-        return self.flush("device")
+        self._max_batch, self._rows = self._prepare(model)
+        self.model = model
+        closed = []
+        for one in self._sources.values():
+            n_heard = int(self._ages[one.row])
+            closed += self._close(one, "device")
+            one.begin_sample += n_heard * model.manifest.hop_samples
+            self._ages[one.row] = 0
+        return closed
 
     def start(self, source: str, first_sample: int = 0) -> None:
         """Add a source, or begin a new take of one; its audio begins at first_sample of the take.
@@ -139,8 +156,9 @@ class Detector:
         if self._free:
             row = self._free.pop()
         else:
-            row = self._decision.add_row()
+            row = self._n_rows()
             self._rows.join(row)
+            self._decision.add_row()
             self._pending.join()
             self._ages = grown(self._ages, row + 1)
         self._sources[source] = _Source(source, row)
@@ -161,20 +179,22 @@ class Detector:
         self._pending.push(one.row, samples)
         self._queue(one)
 
-    def step(self) -> list[Hop]:
-        """Run every hop that is ready, oldest first, in rounds of at most max_batch sources.
+    def step(self) -> Iterator[Hop]:
+        """Run every hop that is ready, oldest first, in rounds of at most max_batch sources; yield them as decided.
 
-        Sources with several hops take turns.
+        Sources with several hops take turns. Nothing runs but what is asked for: exhaust it.
+
+        Raises:
+            ModelError, DeviceLostError: a round fails. What was yielded stands, and the round's hops stay ready.
         """
-        done: list[Hop] = []
         while self._ready:
-            batch = [self._ready.popleft() for _ in range(min(self._max_batch, len(self._ready)))]
+            batch = list(islice(self._ready, self._max_batch))
+            hops = self._run(batch)
             for one in batch:
+                self._ready.popleft()
                 one.is_ready = False
-            done += self._run(batch)
-            for one in batch:
                 self._queue(one)
-        return done
+            yield from hops
 
     def gap(self, source: str, n_lost: int, reason: EndReason = "gap") -> list[Detection]:
         """Note that n_lost samples are missing: what was active ends, the source warms up anew."""
@@ -186,11 +206,14 @@ class Detector:
     def end(self, source: str, reason: EndReason) -> list[Detection]:
         """Close what is active, as at the end of a take. Scores that were not stepped are dropped."""
         one = self._sources[source]
-        n_heard = int(self._ages[one.row])
-        end_sample = self._end_sample(one, n_heard - 1) if n_heard > self._n_unheard else one.position
-        closed = [self._offset(one, edge, end_sample, reason) for edge in self._decision.reset(one.row)]
+        closed = self._close(one, reason)
         self._begin(one, one.position)
         return closed
+
+    def _close(self, one: _Source, reason: EndReason) -> list[Detection]:
+        n_heard = int(self._ages[one.row])
+        end_sample = self._end_sample(one, n_heard - 1) if n_heard > self._n_unheard else one.position
+        return [self._offset(one, edge, end_sample, reason) for edge in self._decision.reset(one.row)]
 
     def flush(self, reason: EndReason = "end") -> list[Detection]:
         """End every source."""
@@ -221,7 +244,8 @@ class Detector:
     def _run(self, batch: list[_Source]) -> list[Hop]:
         rows = np.array([one.row for one in batch], np.intp)
         ages = self._ages[rows]
-        posteriors = self._rows.run(rows, self._pending.take(rows), ages)
+        posteriors = self._rows.run(rows, self._pending.hops(rows), ages)
+        self._pending.drop(rows)
         self._ages[rows] = ages + 1
         warm = ages >= self._n_unheard
         if not warm.all():
@@ -283,11 +307,18 @@ class Detector:
 
 
 def rows_on_device(model: Model, max_batch: int) -> AnyRows:
-    """Return the rows of a model where its provider has them."""
+    """Return the rows of a model where its provider has them.
+
+    Raises:
+        DeviceError: onnx is not installed, which makes the graph of a GPU.
+        ModelError, DeviceLostError: as of `cuda.DeviceRows`.
+    """
     if model.provider != CUDA:
         return Rows(model, max_batch)
-    from streamd.cuda import DeviceRows  # needs onnx, which comes with the extra gpu
-
+    try:
+        from streamd.cuda import DeviceRows
+    except ImportError as error:
+        raise DeviceError(f"device cuda needs onnx ({error}); pip install 'streamd[gpu]'") from error
     return DeviceRows(model, max_batch)
 
 

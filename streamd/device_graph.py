@@ -43,8 +43,8 @@ def n_past(facts: Manifest) -> int:
 
 
 def n_remembered(facts: Manifest) -> int:
-    """Return the length of a source's row of memory."""
-    return n_tail(facts) + n_past(facts) + facts.n_state
+    """Return the length of a source's row of memory: 1, unused, where nothing needs to be remembered."""
+    return max(1, n_tail(facts) + n_past(facts) + facts.n_state)
 
 
 def device_graph(file: bytes, facts: Manifest) -> bytes:
@@ -66,6 +66,8 @@ def device_graph(file: bytes, facts: Manifest) -> bytes:
     kept = _before(before, facts)
     if facts.kind == "stream":
         kept.append("state_out")
+    if not kept:
+        kept.append(before.part(SAMPLES, 0, 1))
     at = after.add("Reshape", ROWS, after.integers(-1, 1))
     after.add("ScatterND", MEMORY, at, after.concat(kept), output=MEMORY_OUT)
 
@@ -88,7 +90,7 @@ def device_graph(file: bytes, facts: Manifest) -> bytes:
 def _before(nodes: _Nodes, facts: Manifest) -> list[str]:
     """Add what makes the model's own inputs; return the new memory but for the state, piece by piece."""
     row = nodes.add("Gather", MEMORY, ROWS, axis=0)
-    tail, window, n_row = n_tail(facts), n_past(facts), n_remembered(facts)
+    tail, window = n_tail(facts), n_past(facts)
     kept = []
     new = SAMPLES
     if facts.log_mel is not None:
@@ -107,7 +109,7 @@ def _before(nodes: _Nodes, facts: Manifest) -> list[str]:
         new = nodes.add("Reshape", whole, nodes.integers(*shape))
     nodes.add("Identity", new, output=facts.input)
     if facts.kind == "stream":
-        known = nodes.part(row, tail + window, n_row)
+        known = nodes.part(row, tail + window, n_remembered(facts))
         nodes.add("Where", BEGINS, nodes.constant(facts.initial_row()[None]), known, output="state")
     return kept
 

@@ -34,7 +34,7 @@ class DeviceLoss:
 
         Raises:
             DeviceLostError: the one given, where nothing but its device is wanted.
-            ModelError: the model doesn't work on the processor either.
+            ModelError: the model doesn't work on the processor either, or its file is another by now.
         """
         log.warning("%s", error)
         last = self._came_back_at.get(listener.index)
@@ -54,4 +54,7 @@ class DeviceLoss:
 
     @staticmethod
     def _exchange(listener: Listener, device: Device) -> list[Detection]:
-        return listener.detector.exchange(Model(listener.model.file, device))
+        model = Model(listener.model.file, device)
+        if model.sha256 != listener.model.sha256:
+            raise model.refuse("its GPU was lost, and the file is not the one that was loaded; start streamd again")
+        return listener.detector.exchange(model)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamd.config import Config, ModelUse, check_against_models
 from streamd.decision import DecisionSpec
 from streamd.detector import Detector
-from streamd.errors import ConfigError, ModelError
+from streamd.errors import ConfigError, DeviceError, ModelError
 from streamd.lags import Lags
 from streamd.manifest import Manifest
-from streamd.model import Model
+from streamd.model import CPU, Device, Model
+
+log = logging.getLogger("streamd")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +58,23 @@ def load_listeners(config: Config) -> list[Listener]:
     listeners = []
     for i, use in enumerate(config.models):
         model = models[use.file]
-        listeners.append(Listener(i, Detector(model, _decisions(use, model.manifest)), use.sources))
+        try:
+            detector = _detector(model, _decisions(use, model.manifest), config.device)
+        except ModelError as error:
+            raise ConfigError(f"{config.document.where(('models', i, 'file'))}: {error}") from error
+        listeners.append(Listener(i, detector, use.sources))
     return listeners
+
+
+def _detector(model: Model, decisions: dict[str, DecisionSpec], device: Device) -> Detector:
+    """Return a detector on the device that was asked for; where any will do, on the processor if not on a GPU."""
+    try:
+        return Detector(model, decisions)
+    except (DeviceError, ModelError) as error:
+        if device != "auto" or model.provider == CPU:
+            raise
+        log.warning("%s; it runs on the CPU", error)
+    return Detector(Model(model.file, "cpu"), decisions)
 
 
 def _decisions(use: ModelUse, facts: Manifest) -> dict[str, DecisionSpec]:

@@ -47,9 +47,13 @@ class Pending:
         """Whether the next hop is there."""
         return self._n[row] == self._n_samples
 
-    def take(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return a whole hop of each of these rows, (n, n_samples), and begin their next ones."""
-        taken: NDArray[np.float32] = self._hops[rows]
+    def hops(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return a copy of the whole hop of each of these rows, (n, n_samples), which stays until `drop`."""
+        hops: NDArray[np.float32] = self._hops[rows]
+        return hops
+
+    def drop(self, rows: NDArray[np.intp]) -> None:
+        """Begin the next hop of each of these rows: the whole one was heard."""
         for row in rows.tolist():
             self._n[row] = 0
             later = self._later[row]
@@ -58,7 +62,6 @@ class Pending:
                 n = self._fill(row, samples)
                 if n < len(samples):
                     later.appendleft(samples[n:])
-        return taken
 
     def _fill(self, row: int, samples: Samples) -> int:
         """Return how many samples found room."""

@@ -50,8 +50,8 @@ class LiveSource:
     max_lag_seconds: float
     status: SourceStatus = "starting"
     detail: str = ""
-    degraded: str = ""
-    """Why it is heard more slowly than it should be; then what is published as live is called degraded."""
+    degraded: dict[Listener, str] = field(default_factory=dict)
+    """Who hears it more slowly than it should, and why; then what is published as live is called degraded."""
     hello: Hello | None = None
     n_samples: int = 0
     n_lost: int = 0
@@ -88,16 +88,18 @@ class LiveSource:
         return "degraded" if self.status == "live" and self.degraded else self.status
 
     def _shown_detail(self) -> str:
-        return f"{self.detail}; {self.degraded}" if self.status == "live" and self.degraded else self.detail
+        return "; ".join([self.detail, *self.degraded.values()]) if self.status == "live" else self.detail
 
     def lost_device(self, listener: Listener, degraded: str, closed: list[Detection]) -> None:
         """A listener lost the device that it ran on: what was active ended, and it may be slower now."""
         take = self._takes.get(listener.model.manifest.sample_rate)
         if take is not None and take.began:
             self._tell(listener, take, closed)
+        was = self.degraded.pop(listener, "")
         if degraded:
-            self.degraded = degraded
+            self.degraded[listener] = degraded
             log.warning("%s: %s", self.name, degraded)
+        if degraded != was:
             self.say(self.status, self.detail, take=take)
 
     def wants(self, take: str) -> list[Want]:

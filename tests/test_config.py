@@ -44,7 +44,7 @@ def test_without_a_file_the_default_microphone_is_heard_by_the_default_model() -
     assert use.file == ROOT / "models/yamnet/yamnet.onnx"
     assert use.sources == ("microphone",)
     assert use.labels is None
-    assert (default.device, default.max_lag_seconds) == ("auto", 2.0)
+    assert (default.device, default.max_lag_seconds) == ("auto", 1.0)
 
 
 @pytest.mark.parametrize(

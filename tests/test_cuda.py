@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from streamd import cuda
 from streamd.cuda import LEAST_ROWS, DeviceRows
 from streamd.device_graph import BEGINS, FRAMES, MEMORY, ROWS, SAMPLES, device_graph, n_remembered, n_tail
 from streamd.errors import DeviceLostError
@@ -123,3 +126,52 @@ def test_a_failing_run_says_that_the_device_is_lost(models: dict[str, Model], mo
     there._batches.clear()
     with pytest.raises(DeviceLostError, match=r"tiny-stream-log_mel.*can't run a batch of 1"):
         there.run(np.array([0]), np.zeros((1, model.manifest.hop_samples), np.float32), np.zeros(1, np.int64))
+
+
+def test_a_full_device_says_so_when_it_runs_and_not_when_a_source_joins(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run has somebody who tries again on another device; a source that begins has not."""
+    model = models["tiny-stream-log_mel"]
+    there = DeviceRows(model, 4)
+
+    def refuse(n_rows: int) -> None:
+        raise RuntimeError("CUDA failure 2: out of memory")
+
+    monkeypatch.setattr(there, "_allocate", refuse)
+    there.join(LEAST_ROWS)
+    with pytest.raises(DeviceLostError, match=rf"can't hold {2 * LEAST_ROWS} sources: CUDA failure 2: out of memory"):
+        there.run(np.array([LEAST_ROWS]), np.zeros((1, model.manifest.hop_samples), np.float32), np.zeros(1, np.int64))
+
+
+def test_a_session_that_cannot_be_opened_is_a_lost_device(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(graph: bytes, provider: str) -> None:
+        raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+
+    monkeypatch.setattr(cuda, "open_session", refuse)
+    with pytest.raises(DeviceLostError, match="can't open a session: CUDA failure 700"):
+        DeviceRows(models["tiny-stream-log_mel"], 4)
+
+
+def test_a_window_of_one_hop_of_samples_has_nothing_to_remember(tmp_path: Path) -> None:
+    model = Model(tiny_models.build(tmp_path, "window", "samples", n_frames=320, hop_frames=320, warmup_frames=320))
+    there, here = DeviceRows(model, 2), Rows(model, 2)
+    for row in range(2):
+        there.join(row), here.join(row)
+    for age in range(3):
+        samples = np.stack([noise(320, 10 * age + row) for row in range(2)])
+        ages = np.full(2, age)
+        expected = here.run(np.arange(2), samples, ages)
+        np.testing.assert_allclose(there.run(np.arange(2), samples, ages), expected, atol=1e-4)
+
+
+def test_answers_stay_what_they_were_when_later_ones_are_made(models: dict[str, Model]) -> None:
+    model = models["speech"]
+    there = DeviceRows(model, 2)
+    there.join(0)
+    answers = []
+    for age in range(12):
+        answers.append(there.run(np.array([0]), noise(model.manifest.hop_samples, age)[None], np.array([age])))
+    assert len({answer.tobytes() for answer in answers}) == 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from streamd.bound import BoundRun
 from streamd.decision import DecisionSpec
 from streamd.detector import Detection, Detector, Hop
+from streamd.errors import DeviceLostError
 from streamd.model import Model
+from streamd.rows import Rows
 from tests import tiny_models
 from tests.decision_reference import ReferenceDecision
 from tests.tiny_models import TONES, tone
@@ -64,7 +66,7 @@ def heard(detections: list[Detection]) -> list[Heard]:
     return [Heard(one.label, one.onset_sample, one.offset_sample, one.end_reason) for one in detections]
 
 
-def detections_of(hops: list[Hop]) -> list[Detection]:
+def detections_of(hops: Iterable[Hop]) -> list[Detection]:
     return [detection for hop in hops for detection in hop.detections]
 
 
@@ -150,7 +152,7 @@ def test_any_chunking_gives_identical_hops_and_events(
     hops = play(one, samples, first)
     for block in np.split(samples, sorted(cut % (len(samples) + 1) for cut in second)):
         other.push("kitchen", block)
-    hops_at_once = other.step()
+    hops_at_once = list(other.step())
     assert [hop.end_sample for hop in hops] == [hop.end_sample for hop in hops_at_once]
     for ours, theirs in zip(hops, hops_at_once, strict=True):
         assert ours.posteriors.tobytes() == theirs.posteriors.tobytes()
@@ -473,7 +475,7 @@ def test_the_first_score_comes_exactly_when_the_manifest_says(models: dict[str, 
     first = model.manifest.first_score_samples
     detector = started(model)
     detector.push("kitchen", as_int16(quiet(first - 1)))
-    assert detector.step() == []
+    assert list(detector.step()) == []
     detector.push("kitchen", np.zeros(1, np.int16))
     (hop,) = detector.step()
     assert hop.end_sample == first
@@ -508,7 +510,7 @@ def test_no_round_is_larger_than_allowed_and_sources_take_turns(
     sizes = []
     run = BoundRun.__call__
     monkeypatch.setattr(BoundRun, "__call__", lambda self: (sizes.append(len(self.inputs)), run(self))[1])
-    hops = detector.step()
+    hops = list(detector.step())
     assert max(sizes) == expected
     assert sum(sizes) == 5 * 10
     assert len(sizes) == -(-5 * 10 // expected)
@@ -622,4 +624,73 @@ def test_an_hour_pushed_at_once_takes_time_in_proportion(models: dict[str, Model
     detector = started(models["tiny-stream-samples"], None, "a", "b")
     for source in ("a", "b"):
         detector.push(source, np.zeros(10_000 * HOP, np.int16))
-    assert len(detector.step()) == 2 * (10_000 - models["tiny-stream-samples"].manifest.n_warmup_hops)
+    assert len(list(detector.step())) == 2 * (10_000 - models["tiny-stream-samples"].manifest.n_warmup_hops)
+
+
+class BreakableRows(Rows):
+    """Runs as often as they are allowed to."""
+
+    n_runs_left = 10**9
+
+    def run(self, rows: NDArray[np.intp], samples: NDArray[np.float32], ages: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Hear a hop, or fail as a GPU does that is lost."""
+        if self.n_runs_left == 0:
+            raise DeviceLostError("the device is gone")
+        self.n_runs_left -= 1
+        return super().run(rows, samples, ages)
+
+
+@every_model
+@pytest.mark.parametrize("n_runs", [0, 1, 26, 31])
+def test_when_a_run_fails_what_was_found_is_told_and_what_was_not_heard_is_heard_by_the_next_session(
+    models: dict[str, Model], name: str, n_runs: int
+) -> None:
+    """One source, a tone that begins in the 14th hop: with 31 runs its event is open, and ends at the exchange."""
+    model = models[name]
+    samples = as_int16(np.concatenate([quiet(4_100), tone(9_000, "Low tone"), quiet(4_000)]))
+    made: list[BreakableRows] = []
+
+    def rows_of(model: Model, max_batch: int) -> BreakableRows:
+        made.append(BreakableRows(model, max_batch))
+        return made[-1]
+
+    detector = started(model, rows_of=rows_of)
+    made[0].n_runs_left = n_runs
+    detector.push("kitchen", samples)
+    before: list[Hop] = []
+    with pytest.raises(DeviceLostError):
+        before.extend(detector.step())
+    assert len(before) == max(0, n_runs - model.manifest.n_cold_hops - model.manifest.n_warmup_hops)
+    closed = detector.exchange(model)
+    open_before = [one for one in detections_of(before) if one.offset_sample is None]
+    assert bool(open_before) == (n_runs > 20)
+    assert [one.number for one in open_before] == [one.number for one in closed]
+    assert all(one.end_reason == "device" and (one.offset_sample or 0) <= n_runs * HOP for one in closed)
+
+    anew = started(model)
+    anew.start("kitchen", n_runs * HOP)
+    expected = play(anew, samples[n_runs * HOP :], [])
+    after = list(detector.step())
+    assert [hop.end_sample for hop in after] == [hop.end_sample for hop in expected]
+    np.testing.assert_array_equal([hop.posteriors for hop in after], [hop.posteriors for hop in expected])
+    assert heard(detections_of(after)) == heard(detections_of(expected))
+    assert detector.position("kitchen") == len(samples)
+
+
+def test_an_exchange_that_fails_changes_nothing(models: dict[str, Model]) -> None:
+    model = models["tiny-stream-log_mel"]
+    samples = as_int16(np.concatenate([quiet(4_000), tone(6_000, "Low tone"), quiet(4_000)]))
+    calls: list[int] = []
+
+    def rows_of(model: Model, max_batch: int) -> Rows:
+        if calls:
+            raise DeviceLostError("no memory left")
+        calls.append(1)
+        return Rows(model, max_batch)
+
+    detector, expected = started(model, rows_of=rows_of), started(model)
+    hops = play(detector, samples[:7_000], [])
+    with pytest.raises(DeviceLostError):
+        detector.exchange(model)
+    hops += play(detector, samples[7_000:], [])
+    assert heard(detections_of(hops)) == heard(detections_of(play(expected, samples, [])))

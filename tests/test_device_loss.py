@@ -11,9 +11,10 @@ import pytest
 from streamd import device_loss
 from streamd.detector import Detector
 from streamd.device_loss import DeviceLoss
-from streamd.errors import DeviceLostError
+from streamd.errors import DeviceLostError, ModelError
 from streamd.listeners import Listener
 from streamd.model import Device, Model
+from streamd.rows import Rows
 from tests import tiny_models
 from tests.tiny_models import tone
 
@@ -95,3 +96,33 @@ def test_who_wants_the_gpu_or_nothing_gets_the_error(listener: Listener) -> None
 def test_who_wants_the_gpu_gets_it_back(listener: Listener, gpu_works: Callable[[bool], None]) -> None:
     gpu_works(True)
     assert DeviceLoss("stop").recover(listener, LOST)[0] == ""
+
+
+def test_a_gpu_that_is_full_of_others_is_as_good_as_none(
+    listener: Listener, gpu_works: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens the model's file, and has no room for what sources remember."""
+    gpu_works(True)
+
+    def rows_of(model: Model, max_batch: int) -> Rows:
+        if asked:
+            return Rows(model, max_batch)
+        asked.append(model)
+        raise DeviceLostError("CUDAExecutionProvider can't hold 64 sources: out of memory")
+
+    asked: list[Model] = []
+    monkeypatch.setattr(listener.detector, "_rows_of", rows_of)
+    degraded, closed = DeviceLoss("cpu").recover(listener, LOST)
+    assert degraded
+    assert len(closed) == 1
+    assert hears(listener) == [("attic", True), ("kitchen", True)]
+
+
+def test_another_file_in_the_place_of_the_model_is_refused(tmp_path: Path) -> None:
+    """Its labels may have another order: what it hears would be told under wrong names."""
+    file = tiny_models.build(tmp_path, "stream", "log_mel")
+    one = Listener(0, Detector(Model(file, "cpu")), ("attic",))
+    labels = tuple(reversed(tiny_models.TONES))
+    tiny_models.build(tmp_path, "stream", "log_mel", labels=labels, default_labels=labels)
+    with pytest.raises(ModelError, match=r"not the one that was loaded; start streamd again"):
+        DeviceLoss("cpu").recover(one, LOST)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from streamd import config
+from streamd import config, detector, listeners
+from streamd.detector import AnyRows
 from streamd.errors import ConfigError
 from streamd.listeners import load_listeners
+from streamd.model import CPU, CUDA, Device, Model
+from streamd.rows import Rows
 from tests import tiny_models
 
 
@@ -44,3 +47,35 @@ models:
     assert "notes.onnx" in refused
     assert unknown.startswith("streamd.yaml:5: ")
     assert "did you mean 'High tone'" in unknown
+
+
+@pytest.fixture
+def gpu_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model opens on the GPU, and its form with the log-mel in the graph doesn't."""
+
+    class OnGpu(Model):
+        def __init__(self, file: Path, device: Device = "auto") -> None:
+            super().__init__(file, "cpu")
+            if device != "cpu":
+                self.provider = CUDA
+
+    def rows_of(model: Model, max_batch: int) -> AnyRows:
+        if model.provider == CUDA:
+            raise model.refuse("its operators are of set 11; a GPU needs set 13 or newer: export it again")
+        return Rows(model, max_batch)
+
+    monkeypatch.setattr(listeners, "Model", OnGpu)
+    monkeypatch.setattr(detector, "rows_on_device", rows_of)
+
+
+@pytest.mark.usefixtures("gpu_that_refuses")
+def test_what_a_gpu_refuses_runs_on_the_cpu_unless_the_gpu_was_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tiny_models.build(tmp_path, "window", "log_mel")
+    text = f"sources: {{hall: {{}}}}\nmodels: [{{file: {file}}}]\n"
+    [one] = load_listeners(config.parse(text.encode(), "streamd.yaml", tmp_path))
+    assert one.model.provider == CPU
+    assert "set 11; a GPU needs set 13 or newer: export it again; it runs on the CPU" in caplog.text
+    with pytest.raises(ConfigError, match=r"streamd.yaml:2: models\[0\].file: .*export it again"):
+        load_listeners(config.parse((text + "device: cuda\n").encode(), "streamd.yaml", tmp_path))

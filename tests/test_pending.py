@@ -27,11 +27,13 @@ def test_hops_are_the_samples_in_order_and_none_is_lost(data: st.DataObject, n_r
         whole = [row for row in range(n_rows) if pending.is_whole(row)]
         if whole and data.draw(st.booleans()):
             rows = np.array(data.draw(st.permutations(whole)))
-            for row, hop in zip(rows, pending.take(rows), strict=True):
+            for row, hop in zip(rows, pending.hops(rows), strict=True):
                 taken[row] = np.concatenate([taken[row], hop])
+            pending.drop(rows)
     for row in range(n_rows):
         while pending.is_whole(row):
-            taken[row] = np.concatenate([taken[row], pending.take(np.array([row]))[0]])
+            taken[row] = np.concatenate([taken[row], pending.hops(np.array([row]))[0]])
+            pending.drop(np.array([row]))
         n_whole = len(pushed[row]) // HOP * HOP
         np.testing.assert_array_equal(taken[row], pushed[row][:n_whole])
 
@@ -44,6 +46,7 @@ def test_a_cleared_row_holds_nothing_and_the_others_stay() -> None:
     pending.clear(0)
     assert not pending.is_whole(0)
     pending.push(0, np.full(HOP, 0.5, np.float32))
-    np.testing.assert_array_equal(pending.take(np.array([0, 1])), [[0.5] * HOP, [1.0] * HOP])
+    np.testing.assert_array_equal(pending.hops(np.array([0, 1])), [[0.5] * HOP, [1.0] * HOP])
+    pending.drop(np.array([0, 1]))
     assert not pending.is_whole(0)
     assert pending.is_whole(1)

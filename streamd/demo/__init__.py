@@ -87,7 +87,7 @@ def run(*, json: bool = False) -> int:
     with tempfile.TemporaryDirectory(prefix="streamd-demo-") as folder, closing(_hear(Path(folder))) as told:
         try:
             for message, payload in told:
-                if isinstance(message, State) and message.status == "live":
+                if isinstance(message, State) and message.status in ("live", "degraded"):
                     began = min(began, time.monotonic())
                 while to_play and time.monotonic() - began >= to_play[0].onset_seconds:
                     output.say(f"playing: {to_play.pop(0).sound}")

@@ -15,6 +15,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from streamd.bench.trial import Trial
+from streamd.config_shape import StreamdYaml
 from streamd.events import AudioGap, Score, State
 from streamd.intake import MAX_MESSAGES
 from streamd.model import Model
@@ -27,7 +28,7 @@ OVERLOAD = 3.0
 """Times what the model could hear if it had a core for itself; it never has more."""
 LEFT = 2
 """Sources that are left when the load drops."""
-MAX_LAG_SECONDS = 1.0
+MAX_LAG_SECONDS = StreamdYaml().max_lag_seconds
 MAX_GROWTH_BYTES = 12_000_000
 """Audio that may wait, 8 kB a source and second, and what an allocator keeps of it."""
 PATIENCE_SECONDS = 90.0
@@ -103,7 +104,7 @@ def late_scores(scores: Subscription, seconds: float, most: int = 10**6) -> tupl
 def test_too_much_is_shed_in_runs_memory_stays_and_soon_after_the_load_drops_nothing_is_late(slow: Path) -> None:
     row = row_seconds(slow)
     n_sources = LEFT + math.ceil(OVERLOAD * HOP_SECONDS / row)
-    config = {"models": [{"file": str(slow)}], "device": "cpu", "max_lag_seconds": MAX_LAG_SECONDS}
+    config = {"models": [{"file": str(slow)}], "device": "cpu"}
     with Trial(config, n_sources) as trial:
         gaps = follow(trial, lambda found: len(found) > n_sources / 4)
         memory = psutil.Process(trial.daemon.pid).memory_info

@@ -47,7 +47,7 @@ def test_events_of_played_streams_are_those_of_the_detector_and_lie_where_the_to
     detector = Detector(model)
     detector.start("room")
     detector.push("room", one.samples)
-    hops = detector.step()
+    hops = list(detector.step())
     np.testing.assert_array_equal(played.posteriors, [hop.posteriors for hop in hops])
     np.testing.assert_array_equal(played.end_seconds, [hop.end_sample / SAMPLE_RATE for hop in hops])
     found = [detection for hop in hops for detection in hop.detections] + detector.flush()
