@@ -11,17 +11,16 @@ import math
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
 
-import msgspec
 import zmq
 
 import streamd
 from streamd import endpoints, environment
+from streamd.agents import Agents
 from streamd.capture.clock import clock_id
 from streamd.config import Config
 from streamd.control import ControlServer
@@ -35,7 +34,7 @@ from streamd.model import CUDA
 from streamd.publish import Publisher
 from streamd.requests import Answer, ModelReport, Request, Status
 from streamd.sources import LiveSource
-from streamd.supervisor import Supervisor
+from streamd.supervisor import Cause, Supervisor
 
 log = logging.getLogger("streamd")
 
@@ -97,11 +96,10 @@ class Daemon:
         # Agents start while the models load: on two cores the one costs no time beside the other.
         self._supervisor = Supervisor(self._on_death)
         stack.callback(self._supervisor.stop, STOP_SECONDS)
+        self._agents = Agents(self._supervisor, self._listen_at["audio"][0])
         for source in config.sources:
             if source.capture is not None:
-                spec = msgspec.json.encode(source.capture).decode()
-                command = [sys.executable, "-m", "streamd.capture", source.name, self._listen_at["audio"][0], spec]
-                self._supervisor.start(source.name, [*command, "--child-of", str(os.getpid())])
+                self._agents.start(source.name, source.capture)
         self._local = {source.name for source in config.sources if source.capture is not None}
 
         self._listeners = load_listeners(config)
@@ -150,8 +148,9 @@ class Daemon:
             if time.monotonic() >= next_heartbeat:
                 next_heartbeat = max(next_heartbeat + HEARTBEAT_SECONDS, time.monotonic())
                 if not self._intake.socket.poll(0):  # what waits unread is not missing
-                    for source in self._sources.values():
-                        source.check_silence()
+                    killed = self._agents.kill_stalled(self._sources)
+                    for name in self._sources.keys() - killed:
+                        self._sources[name].check_silence()
                 self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
 
     def stop(self) -> None:
@@ -207,7 +206,8 @@ class Daemon:
             self._sources[name].lost_device(listener, degraded, [one for one in closed if one.source == name])
         self._step(listener)  # what the lost device left, which a gap or an end must not meet unheard
 
-    def _on_death(self, name: str, how: str) -> None:
+    def _on_death(self, name: str, how: str, cause: Cause) -> None:
+        self._counters.add(f"restarts.{cause}")
         if name in self._sources:  # not while the models load: then it has yet to be heard of
             self._sources[name].died(how)
 

@@ -55,8 +55,8 @@ class LiveSource:
     hello: Hello | None = None
     n_samples: int = 0
     n_lost: int = 0
-    _heard_at: float = 0.0
-    """Monotonic time of the newest block."""
+    progress_at: float = 0.0
+    """Monotonic time at which its agent last got on: audio that advances, a hello, or word that it waits."""
     _takes: dict[int, Take] = field(default_factory=dict)
     _before: tuple[Take, str] | None = None
     """The last take and the clock it was on: what lies between it and the next was lost."""
@@ -120,6 +120,7 @@ class LiveSource:
         """Accept a take; the one before it is over."""
         self.close("device")
         self.hello = hello
+        self.progress_at = time.monotonic()
         wants = self.wants(hello.take)
         self._takes = {
             want.sample_rate: Take(want.block_take, want.sample_rate, is_first=want is wants[0]) for want in wants
@@ -134,12 +135,12 @@ class LiveSource:
         take = self._takes.get(header.sample_rate)
         if take is None or header.take != take.name:
             return self._is_of_agent(header)
-        self._heard_at = time.monotonic()
         end = header.first_sample + len(pcm)
         if header.first_sample < (take.position if take.shed_end is None else take.shed_end):
             self.counters.add("blocks.out_of_order")
             return True
-        delay = self._heard_at - header.monotonic - len(pcm) / take.sample_rate
+        self.progress_at = time.monotonic()
+        delay = self.progress_at - header.monotonic - len(pcm) / take.sample_rate
         if not self._on_our_clock():
             take.arrived(end, delay)
         # Once too late, it catches up by half of what is allowed: to shed the one block that is too old would
@@ -162,7 +163,7 @@ class LiveSource:
     def _is_of_agent(self, header: Block) -> bool:
         """Tell whether a block that no take here waits for comes from the agent that is heard, or may be ignored."""
         if self._takes and self.hello is not None and header.take == block_take(self.hello.take, header.sample_rate):
-            self._heard_at = time.monotonic()
+            self.progress_at = time.monotonic()
             return True  # a rate that another source of the same agent needs
         self.counters.add("blocks.wrong_take")
         return self.status == "live"
@@ -262,14 +263,20 @@ class LiveSource:
             # The agent that is heard would have said bye first: this is another one, of the same name.
             self.counters.add("waitings.ignored")
             return
+        self.progress_at = time.monotonic()
         self.close("device")
         if (self.status, self.detail) != ("waiting_for_device", detail):
             self.say("waiting_for_device", detail)
 
+    @property
+    def expects_audio(self) -> bool:
+        """Whether its agent has offered a take: from now on samples must come."""
+        return bool(self._takes)
+
     def check_silence(self) -> None:
         """Notice that an agent says nothing any more: what is open ends, until it is heard again."""
         longest = max((want.n_samples / want.sample_rate for want in self.wants("")), default=0.0)
-        silent_seconds = time.monotonic() - self._heard_at
+        silent_seconds = time.monotonic() - self.progress_at
         if self.status != "live" or silent_seconds <= SILENT_SECONDS + longest:
             return
         self._close_events("device")

@@ -1,4 +1,4 @@
-"""Children of the daemon: started, reaped, started again with growing pauses, ended as groups."""
+"""Children of the daemon: started, watched by what they do, started again with growing pauses, ended as groups."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 log = logging.getLogger("streamd")
 
@@ -16,6 +17,11 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 10.0
 """A child that lived this long starts again after the first pause."""
+FROZEN_SECONDS = 3.0
+"""Who watches less often than this was frozen itself: what a child did meanwhile is still to be heard of."""
+
+Cause = Literal["stalled", "killed", "failed", "not_started"]
+"""Why a child is started again: it made no progress, a signal ended it, it ended with an error, or it never began."""
 
 
 @dataclass
@@ -27,13 +33,18 @@ class _Child:
     started: float = 0.0
     restart_at: float | None = None
     n_restarts: int = 0
+    watched_at: float = 0.0
+    awake_since: float = 0.0
+    """Since when it has been watched without a break."""
+    stalled: str = ""
+    """Why it was killed, if it made no progress."""
 
 
 class Supervisor:
     """Keeps one process for each name alive. It never blocks but in `stop`."""
 
-    def __init__(self, on_death: Callable[[str, str], None]) -> None:
-        """on_death(name, how, in words) is called for a child that ended with an error or that can't be started."""
+    def __init__(self, on_death: Callable[[str, str, Cause], None]) -> None:
+        """on_death(name, how, in words, cause) is called for a child that ended with an error or can't be started."""
         self._children: dict[str, _Child] = {}
         self._on_death = on_death
 
@@ -52,6 +63,30 @@ class Supervisor:
         child = self._children.get(name)
         return child.process.pid if child and child.process else None
 
+    def watch(self, name: str, progress_at: float, patience_seconds: float) -> bool:
+        """Kill a child, and all it started, whose last progress is longer ago than it may be; tell whether it was.
+
+        To be called every second or so. Neither the time before the child began counts, nor that in which nobody
+        watched, because this process was frozen: what the child said then lies unread.
+
+        Args:
+            name: of the child; one that does not run is left to `reap`.
+            progress_at: monotonic time of its last progress, whatever that is for it: audio that advances, an answer.
+            patience_seconds: how long it may go without.
+        """
+        child = self._children.get(name)
+        if child is None or child.process is None or child.stalled:
+            return False
+        now = time.monotonic()
+        if now - child.watched_at > FROZEN_SECONDS:
+            child.awake_since = now
+        child.watched_at = now
+        if now - max(progress_at, child.started, child.awake_since) <= patience_seconds:
+            return False
+        child.stalled = f"made no progress for {patience_seconds:g} s and was killed"
+        _kill_group(child.process.pid)
+        return True
+
     def reap(self) -> None:
         """Notice children that ended; one that ended with 0 has done its work and stays ended."""
         for child in self._children.values():
@@ -60,16 +95,20 @@ class Supervisor:
             _close_input(child.process)
             _kill_group(child.process.pid)  # what a dead agent leaves, such as its command
             child.process = None
-            if code != 0:
-                self._start_later(child, f"ended with code {code}" if code > 0 else f"was killed by {_signal(-code)}")
+            if child.stalled:
+                self._start_later(child, child.stalled, "stalled")
+            elif code > 0:
+                self._start_later(child, f"ended with code {code}", "failed")
+            elif code < 0:
+                self._start_later(child, f"was killed by {_signal(-code)}", "killed")
 
-    def _start_later(self, child: _Child, how: str) -> None:
+    def _start_later(self, child: _Child, how: str, cause: Cause) -> None:
         if time.monotonic() - child.started >= HEALTHY_SECONDS:
             child.pause = FIRST_PAUSE_SECONDS
         child.restart_at = time.monotonic() + child.pause
         log.warning("%s: agent %s; started again in %.1f s", child.name, how, child.pause)
         child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
-        self._on_death(child.name, how)
+        self._on_death(child.name, how, cause)
 
     def restart_due(self) -> float | None:
         """Start children whose pause is over; return the monotonic time of the next, or None."""
@@ -103,11 +142,12 @@ class Supervisor:
     def _spawn(self, child: _Child) -> None:
         child.restart_at = None
         child.started = time.monotonic()
+        child.stalled = ""
         try:
             # A session of its own: Ctrl-C is the daemon's. The pipe on its input ends when the daemon does.
             child.process = subprocess.Popen(child.command, stdin=subprocess.PIPE, start_new_session=True)
         except OSError as error:  # no memory, no process, or its program is being upgraded
-            self._start_later(child, f"can't be started ({error.strerror})")
+            self._start_later(child, f"can't be started ({error.strerror})", "not_started")
 
 
 def _signal(number: int) -> str:

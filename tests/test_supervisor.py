@@ -26,14 +26,14 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 @pytest.fixture
-def deaths() -> list[tuple[str, str]]:
+def deaths() -> list[tuple[str, str, str]]:
     return []
 
 
 @pytest.fixture
-def children(deaths: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+def children(deaths: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.05)
-    keeper = Supervisor(lambda name, how: deaths.append((name, how)))
+    keeper = Supervisor(lambda name, how, cause: deaths.append((name, how, cause)))
     yield keeper
     keeper.stop(1.0)
 
@@ -44,7 +44,7 @@ def sleeper(marker: Path) -> list[str]:
 
 
 def test_a_killed_child_comes_back_and_its_death_is_told(
-    children: Supervisor, deaths: list[tuple[str, str]], tmp_path: Path
+    children: Supervisor, deaths: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
     children.start("kitchen", sleeper(tmp_path / "up"))
     until((tmp_path / "up").exists)
@@ -54,7 +54,7 @@ def test_a_killed_child_comes_back_and_its_death_is_told(
     os.kill(first, signal.SIGKILL)
 
     until(lambda: (children.reap(), bool(deaths))[1])
-    assert deaths == [("kitchen", "was killed by SIGKILL")]
+    assert deaths == [("kitchen", "was killed by SIGKILL", "killed")]
     assert children.pid("kitchen") is None
     until(lambda: (children.restart_due(), (tmp_path / "up").exists())[1])
     assert children.n_restarts("kitchen") == 1
@@ -62,11 +62,11 @@ def test_a_killed_child_comes_back_and_its_death_is_told(
 
 
 def test_a_child_that_cannot_be_started_is_tried_again(
-    children: Supervisor, deaths: list[tuple[str, str]], tmp_path: Path
+    children: Supervisor, deaths: list[tuple[str, str, str]], tmp_path: Path
 ) -> None:
     program = tmp_path / "program"
     children.start("kitchen", [str(program)])
-    assert deaths == [("kitchen", "can't be started (No such file or directory)")]
+    assert deaths == [("kitchen", "can't be started (No such file or directory)", "not_started")]
     assert children.pid("kitchen") is None
     program.write_text("#!/bin/sh\nread nothing\n")
     program.chmod(0o755)
@@ -74,7 +74,7 @@ def test_a_child_that_cannot_be_started_is_tried_again(
     assert children.n_restarts("kitchen") == 1
 
 
-def test_pauses_double_while_a_child_keeps_dying(children: Supervisor, deaths: list[tuple[str, str]]) -> None:
+def test_pauses_double_while_a_child_keeps_dying(children: Supervisor, deaths: list[tuple[str, str, str]]) -> None:
     children.start("porch", [sys.executable, "-c", "raise SystemExit(7)"])
     pauses = []
     for n in range(1, 4):
@@ -83,15 +83,76 @@ def test_pauses_double_while_a_child_keeps_dying(children: Supervisor, deaths: l
         assert due is not None
         pauses.append(due - time.monotonic())
         until(lambda n=n: (children.restart_due(), children.n_restarts("porch") == n)[1])
-    assert deaths[0] == ("porch", "ended with code 7")
+    assert deaths[0] == ("porch", "ended with code 7", "failed")
     assert pauses[0] < pauses[1] < pauses[2] <= 0.2
 
 
-def test_a_child_that_ends_with_0_has_done_its_work(children: Supervisor, deaths: list[tuple[str, str]]) -> None:
+def test_a_child_that_ends_with_0_has_done_its_work(children: Supervisor, deaths: list[tuple[str, str, str]]) -> None:
     children.start("loop", [sys.executable, "-c", "pass"])
     until(lambda: (children.reap(), children.pid("loop") is None)[1])
     assert deaths == []
     assert children.restart_due() is None
+
+
+class Frozen:
+    """A clock that a test moves on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = time.monotonic()
+        monkeypatch.setattr(supervisor.time, "monotonic", lambda: self.now)
+
+
+def test_a_child_without_progress_is_killed_with_what_it_started_and_started_again(
+    children: Supervisor, deaths: list[tuple[str, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "import os, subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        f"open({str(tmp_path / 'new')!r}, 'w').write(str(child.pid))\n"
+        f"os.rename({str(tmp_path / 'new')!r}, {str(tmp_path / 'pid')!r})\n"
+        "time.sleep(600)\n"
+    )
+    children.start("attic", [sys.executable, "-c", program])
+    until((tmp_path / "pid").exists)
+    grandchild = int((tmp_path / "pid").read_text())
+    with monkeypatch.context() as patched:
+        clock = Frozen(patched)
+        begin = clock.now
+        verdicts = []
+        for _ in range(7):
+            clock.now += 1
+            verdicts.append(children.watch("attic", begin, 5.0))
+        assert verdicts == [False] * 6 + [True]  # watched from the first second on
+    until(lambda: (children.reap(), bool(deaths))[1])
+    assert deaths == [("attic", "made no progress for 5 s and was killed", "stalled")]
+    until(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE)
+    until(lambda: (children.restart_due(), children.pid("attic") is not None)[1])
+
+
+def test_who_was_frozen_itself_does_not_kill_children_that_could_not_be_heard(
+    children: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children.start("attic", sleeper(tmp_path / "up"))
+    with monkeypatch.context() as patched:
+        clock = Frozen(patched)
+        begin = clock.now
+        clock.now += 1
+        children.watch("attic", begin, 5.0)
+        clock.now += 600
+        assert not children.watch("attic", begin, 5.0)
+        clock.now += 2
+        assert not children.watch("attic", begin, 5.0)
+        clock.now += 2
+        assert not children.watch("attic", clock.now - 1, 5.0)
+    assert children.pid("attic") is not None
+
+
+def test_one_that_does_not_run_is_not_watched(children: Supervisor, deaths: list[tuple[str, str, str]]) -> None:
+    assert not children.watch("nobody", 0.0, 1.0)
+    children.start("loop", [sys.executable, "-c", "pass"])
+    until(lambda: (children.reap(), children.pid("loop") is None)[1])
+    assert not children.watch("loop", 0.0, 0.0)
+    assert deaths == []
 
 
 def test_stop_ends_a_child_that_ignores_sigterm_and_what_it_started(children: Supervisor, tmp_path: Path) -> None:
@@ -127,7 +188,7 @@ def test_a_child_sees_the_end_of_its_input_when_the_daemon_is_gone(tmp_path: Pat
     program = (
         "import os, sys\n"
         "from streamd.supervisor import Supervisor\n"
-        "keeper = Supervisor(lambda name, how: None)\n"
+        "keeper = Supervisor(lambda name, how, cause: None)\n"
         f"keeper.start('kitchen', {sleeper(tmp_path / 'up')!r})\n"
         "print(keeper.pid('kitchen'), flush=True)\n"
         "sys.stdin.read()\n"

@@ -24,6 +24,8 @@ log = logging.getLogger("streamd.capture")
 
 HEADER_SECONDS = 10.0
 """A WAV header must be there by then."""
+STALL_SECONDS = 10.0
+"""A program that writes nothing for this long is ended and started again: a camera is gone, a connection hangs."""
 END_SECONDS = 0.3
 """A program that has not ended this long after SIGTERM is killed."""
 _AHEAD_SECONDS = 1.0
@@ -83,13 +85,14 @@ class CommandInput:
             raise
         self._left = self._format.n_bytes
         self._began: float | None = None
+        self._heard_at = time.monotonic()
         self.clock = CaptureClock(self._format.sample_rate)
 
     def read(self, n_samples: int) -> Piece | None:
         """Return the next samples, fewer than asked if they don't come within LONGEST_READ_SECONDS.
 
         Raises:
-            DeviceError: the program has ended.
+            DeviceError: the program has ended, or writes nothing any more.
         """
         if ahead := self._seconds_ahead():
             time.sleep(min(ahead, LONGEST_READ_SECONDS))
@@ -103,12 +106,14 @@ class CommandInput:
         if not n_bytes:
             if self._ended or (self._left is not None and self._left < frame):
                 raise DeviceError(self._how_it_ended())
+            if time.monotonic() - self._heard_at > STALL_SECONDS:
+                raise DeviceError(f"{self._program} has written nothing for {STALL_SECONDS:.0f} s; it is started again")
             return None
         samples = self._format.samples(bytes(self._data[:n_bytes]))
         del self._data[:n_bytes]
         if self._left is not None:
             self._left -= n_bytes
-        now = time.monotonic()
+        now = self._heard_at = time.monotonic()
         if self._began is None:
             self._began = now
         self.clock.heard(len(samples), now)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.blocks import Bye, Hello, Waiting
-from streamd.capture import specs, wav
+from streamd.capture import command, specs, wav
 from streamd.capture.specs import Command, Microphone, Recording
 from streamd.errors import DeviceError, UsageError
 from tests.agents import AudioSocket, running_agent
@@ -54,6 +54,23 @@ def test_raw_pcm_arrives_sample_for_sample_and_the_end_is_told(tmp_path: Path) -
         assert (bye.reason, bye.detail) == ("device", "sh ended with code 3: last words")
         assert daemon.expect(Waiting).detail == bye.detail
         assert daemon.expect_after_others(Hello, 3).take != first.take, "it is started again"
+
+
+def test_a_program_that_writes_no_more_but_lives_is_told_of_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "STALL_SECONDS", 0.5)
+    program = "printf abcd; exec sleep 600"
+    running = command.CommandInput(Command(arguments=("sh", "-c", program), sample_rate=RATE), "attic", lambda: False)
+    process = psutil.Process(running._process.pid)
+
+    def read_on() -> None:
+        while True:
+            running.read(RATE)
+
+    with pytest.raises(DeviceError, match="sh has written nothing for 0 s; it is started again"):
+        read_on()
+    assert running.clock.position == 2
+    running.close()
+    assert not process.is_running()
 
 
 def test_channels_of_raw_pcm_are_mixed(tmp_path: Path) -> None:

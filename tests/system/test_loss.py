@@ -80,20 +80,25 @@ def test_an_agent_is_heard_again_once_another_of_its_name_has_left(crows: Path) 
     assert counted["blocks.wrong_take"] > 0
 
 
-def test_a_frozen_agent_has_its_events_closed_and_its_source_says_so(crows: Path) -> None:
+def test_a_frozen_agent_is_killed_and_replaced_and_what_was_lost_is_told(crows: Path) -> None:
     config = f"sources: {{yard: {{recording: {crows}, repeat: true}}}}"
     with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
-        heard = collect(subscriber, lambda message: isinstance(message, Event))
+        told = collect(subscriber, lambda message: isinstance(message, Event))
         agent = daemon.agent("yard")
         agent.suspend()
-        told = heard + collect(subscriber, has_status("waiting_for_device"))
-        agent.resume()
+        told += collect(subscriber, has_status("starting"))
         told += collect(subscriber, has_status("live"))
+        status = daemon.status()
     onset, offset = events(told)[-2:]
     assert (onset.phase, offset.phase, offset.event_id) == ("onset", "offset", onset.event_id)
-    silent = next(m for m in told if isinstance(m, State) and m.status == "waiting_for_device")
-    assert "no audio from its agent" in silent.detail
-    assert list(silent.open_events) == []
+    stalled = next(m for m in told if isinstance(m, State) and "no progress" in m.detail)
+    assert list(stalled.open_events) == []
+    assert not agent.is_running()
+    assert isinstance(back := told[-1], State)
+    assert back.gap is not None
+    assert (back.gap.reason, status.sources[0].agent_restarts) == ("agent", 1)
+    assert 5.0 < back.gap.seconds < 10.0
+    assert status.counters["restarts.stalled"] == 1
 
 
 def test_a_frozen_daemon_scores_the_newest_audio_with_one_gap_a_source(crows: Path) -> None:

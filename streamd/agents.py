@@ -1,0 +1,48 @@
+"""The daemon's own agents: how each is started, and how long it may get nothing done.
+
+A source waits for its device as long as that takes; its agent says so every two seconds. An agent that
+says nothing any more hangs, whatever its process looks like.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from streamd.capture import specs
+from streamd.capture.specs import Command, Microphone, Recording, Spec
+from streamd.sources import LiveSource
+from streamd.supervisor import Supervisor
+
+AUDIO_SECONDS: Mapping[type[Spec], float] = {Microphone: 5.0, Recording: 5.0, Command: 15.0}
+"""An agent that has said hello may bring no audio for this long. One whose command writes nothing notices that itself,
+after ten seconds (`capture/command.py`)."""
+WORD_SECONDS = 20.0
+"""An agent without a device may say nothing for this long: it looks for one. What hangs then, PortAudio for the most
+part, ends it after 15 s (`capture/agent.py`)."""
+
+
+class Agents:
+    """The agents of this machine that the daemon has started, one a source."""
+
+    def __init__(self, supervisor: Supervisor, audio_at: str) -> None:
+        self._supervisor = supervisor
+        self._audio_at = audio_at
+        self._captures: dict[str, Spec] = {}
+
+    def start(self, source: str, capture: Spec) -> None:
+        """Start the agent of a source and keep it alive."""
+        self._captures[source] = capture
+        command = [sys.executable, "-m", "streamd.capture", source, self._audio_at, specs.encode(capture)]
+        self._supervisor.start(source, [*command, "--child-of", str(os.getpid())])
+
+    def kill_stalled(self, sources: Mapping[str, LiveSource]) -> set[str]:
+        """Kill agents that get nothing done and return whose; to be called every second when no message lies unread."""
+        killed = set()
+        for name, capture in self._captures.items():
+            source = sources[name]
+            patience = AUDIO_SECONDS[type(capture)] if source.expects_audio else WORD_SECONDS
+            if self._supervisor.watch(name, source.progress_at, patience):
+                killed.add(name)
+        return killed
