@@ -31,8 +31,10 @@ from streamd.errors import DeviceError, DeviceLostError, ModelError, StreamdErro
 from streamd.intake import MAX_MESSAGES, Intake
 from streamd.listeners import Listener, load_listeners
 from streamd.model import CUDA
+from streamd.progress import Progress, in_words
 from streamd.publish import Publisher
 from streamd.requests import Answer, ModelReport, Request, Status
+from streamd.sd_notify import Notifier
 from streamd.sources import LiveSource
 from streamd.supervisor import Cause, Supervisor
 
@@ -86,6 +88,8 @@ class Daemon:
         context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
         self._publisher = Publisher(context, self._listen_at["events"], self._run, self._host, self._counters)
         stack.callback(self._publisher.close)
+        self._notifier = Notifier()
+        self._progress = Progress(self._notifier, self._publisher)
         self._control = ControlServer(context, self._listen_at["control"], self._answer, self._counters)
         stack.callback(self._control.close)
         self._intake = Intake(context, self._listen_at["audio"], self._counters)
@@ -128,8 +132,9 @@ class Daemon:
             poller.register(channel, zmq.POLLIN)
         next_heartbeat = time.monotonic()
         while not self._stopping:
-            if not self._ready and all(self._sources[name].status != "starting" for name in self._local):
+            if not self._ready and not any(self._is_starting(name) for name in self._local):
                 self._ready = True
+                self._notifier.ready(in_words(self._sources.values()))
                 log.info("ready after %.2f s", time.monotonic() - self._began)
             restart_at = self._supervisor.restart_due()
             wake_at = next_heartbeat if restart_at is None else min(next_heartbeat, restart_at)
@@ -152,6 +157,11 @@ class Daemon:
                     for name in self._sources.keys() - killed:
                         self._sources[name].check_silence()
                 self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
+                self._progress.look(self._sources.values(), self._listeners)
+
+    def _is_starting(self, name: str) -> bool:
+        # A device whose opening hangs must not hold up the start for ever: one end of its agent, and that is told.
+        return self._sources[name].status == "starting" and not self._supervisor.n_restarts(name)
 
     def stop(self) -> None:
         """Close open events and say goodbye; processes and sockets are the ExitStack's.
@@ -159,6 +169,7 @@ class Daemon:
         Here no failure of a model is raised: what else is open must be closed.
         """
         self._closing = True
+        self._notifier.stopping()
         for source in self._sources.values():
             source.close("shutdown")
             source.say("stopped", "the daemon was stopped")

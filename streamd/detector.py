@@ -110,6 +110,8 @@ class Detector:
         self._n_unheard = facts.n_cold_hops + facts.n_warmup_hops
         self._ready: deque[_Source] = deque()  # sources with a hop to run, each once, the longest waiting first
         self._n_onsets = 0
+        self.n_runs = 0
+        """Rounds of the network so far, those that only warm up too."""
 
     def _prepare(self, model: Model) -> tuple[int, AnyRows]:
         """Return the rows of a model, those of all sources joined, and how many one run may have."""
@@ -245,6 +247,7 @@ class Detector:
         rows = np.array([one.row for one in batch], np.intp)
         ages = self._ages[rows]
         posteriors = self._rows.run(rows, self._pending.hops(rows), ages)
+        self.n_runs += 1
         self._pending.drop(rows)
         self._ages[rows] = ages + 1
         warm = ages >= self._n_unheard

@@ -62,6 +62,8 @@ class Publisher:
         self.host = host
         self.socket = context.socket(zmq.XPUB)
         """For the daemon's poller: readable when somebody subscribed or left."""
+        self.n_sent = 0
+        """Messages of every kind, whether or not somebody is there to get them."""
         self._counters = counters
         self._taken: Counter[str] = Counter()
         self._sent: dict[str, int] = {}
@@ -191,6 +193,7 @@ class Publisher:
 
     def _put(self, message: Message) -> None:
         self.socket.send_multipart([topic(message).encode(), encode(message)], zmq.NOBLOCK)
+        self.n_sent += 1
 
     def close(self) -> None:
         """Close the socket; the last messages get LINGER_MS to leave, while the context is terminated."""

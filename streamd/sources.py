@@ -76,7 +76,7 @@ class LiveSource:
         state = self.publisher.state(
             self.name,
             status=self._shown_status(),
-            detail=self._shown_detail(),
+            detail=self.shown_detail(),
             time=at(time.time()),
             take=take.name if take else None,
             sample_rate=rate,
@@ -87,7 +87,8 @@ class LiveSource:
     def _shown_status(self) -> SourceStatus:
         return "degraded" if self.status == "live" and self.degraded else self.status
 
-    def _shown_detail(self) -> str:
+    def shown_detail(self) -> str:
+        """Return how it fares in words, with what makes it slower than it should be."""
         return "; ".join([self.detail, *self.degraded.values()]) if self.status == "live" else self.detail
 
     def lost_device(self, listener: Listener, degraded: str, closed: list[Detection]) -> None:
@@ -353,7 +354,7 @@ class LiveSource:
         return SourceReport(
             name=self.name,
             status=self._shown_status(),
-            detail=self._shown_detail(),
+            detail=self.shown_detail(),
             device=hello.device if hello else None,
             host=hello.host if hello else None,
             native_rate=hello.native_rate if hello else None,
