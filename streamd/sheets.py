@@ -97,10 +97,17 @@ def devices_sheets(microphones: Sequence[MicrophoneInfo]) -> list[Sheet]:
     if not microphones:
         return [Sheet("no microphone is there; plug one in, while `streamd run` waits for it")]
     rows = [
-        (each.name, str(each.n_channels), f"{each.native_rate} Hz", each.host_api, "default" if each.is_default else "")
+        (
+            each.name,
+            str(each.n_channels),
+            f"{each.native_rate} Hz",
+            each.host_api,
+            "default" if each.is_default else "",
+            each.stable_id or "",
+        )
         for each in microphones
     ]
-    return [Sheet("microphones", ("name", "channels", "rate", "sound system", ""), rows)]
+    return [Sheet("microphones", ("name", "channels", "rate", "sound system", "", "stable id"), rows)]
 
 
 def check_sheets(config: Config, labels_on: Sequence[Sequence[str]]) -> list[Sheet]:

@@ -276,9 +276,11 @@ def test_a_model_is_told_with_every_label_and_its_decision() -> None:
 
 
 def test_microphones_are_listed_and_none_is_said() -> None:
-    usb = MicrophoneInfo(name="USB", host_api="ALSA", n_channels=2, native_rate=48_000, is_default=True)
+    usb = MicrophoneInfo(
+        name="USB", host_api="ALSA", n_channels=2, native_rate=48_000, is_default=True, stable_id="usb-1"
+    )
     (sheet,) = devices_sheets([usb])
-    assert sheet_lines(sheet)[2] == "USB\t2\t48000 Hz\tALSA\tdefault"
+    assert sheet_lines(sheet)[2] == "USB\t2\t48000 Hz\tALSA\tdefault\tusb-1"
     (sheet,) = devices_sheets([])
     assert sheet_lines(sheet) == ["# no microphone is there; plug one in, while `streamd run` waits for it"]
 

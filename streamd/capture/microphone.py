@@ -20,6 +20,7 @@ from streamd.capture.audio import Piece, mono
 from streamd.capture.clock import CaptureClock
 from streamd.capture.quiet import quiet_stderr
 from streamd.capture.resample import from_pcm
+from streamd.capture.sound_card import stable_id, without_number
 from streamd.capture.specs import Microphone
 from streamd.errors import DeviceError
 
@@ -37,6 +38,8 @@ class MicrophoneInfo(msgspec.Struct, frozen=True, kw_only=True):
     native_rate: int
     """Its own sample rate as PortAudio reports it, in Hz."""
     is_default: bool
+    stable_id: str | None = None
+    """What tells its sound card apart for ever (`sound_card.py`); None where nothing does."""
 
 
 class MicrophoneInput:
@@ -149,6 +152,7 @@ def _microphones(sounddevice: ModuleType) -> list[tuple[int, MicrophoneInfo]]:
                 n_channels=device["max_input_channels"],
                 native_rate=round(device["default_samplerate"]),
                 is_default=device["index"] == default,
+                stable_id=stable_id(device["name"]),
             ),
         )
         for device in sounddevice.query_devices()
@@ -157,7 +161,7 @@ def _microphones(sounddevice: ModuleType) -> list[tuple[int, MicrophoneInfo]]:
 
 
 def _choose(microphones: list[tuple[int, MicrophoneInfo]], name: str | None) -> tuple[int, MicrophoneInfo]:
-    """Return the microphone that is meant by a name or a part of it, or the default."""
+    """Return the microphone that is meant by a name or a part of it, or by its stable id, or the default."""
     if not microphones:
         raise DeviceError("there is no microphone; plug one in, or see whether this user may use it (group audio)")
     names = ", ".join(repr(info.name) for _, info in microphones)
@@ -167,14 +171,16 @@ def _choose(microphones: list[tuple[int, MicrophoneInfo]], name: str | None) -> 
             raise DeviceError(f"the system has no default microphone; name one of {names}")
         return matching[0]
     wanted = name.casefold()
-    whole = [one for one in microphones if one[1].name.casefold() == wanted]
-    parts = [one for one in microphones if wanted in one[1].name.casefold()]
+    whole = [one for one in microphones if wanted in (one[1].name.casefold(), (one[1].stable_id or "").casefold())]
+    # The card may have had another number when its name was written down.
+    part = without_number(wanted)
+    parts = [one for one in microphones if part in one[1].name.casefold()]
     matching = whole[:1] or parts
     if not matching:
         raise DeviceError(f"there is no microphone {name!r}; there are {names}")
     if len(matching) > 1:
-        several = ", ".join(repr(info.name) for _, info in matching)
-        raise DeviceError(f"{name!r} may be any of {several}; write more of the name")
+        several = ", ".join(repr(info.stable_id or info.name) for _, info in matching)
+        raise DeviceError(f"{name!r} may be any of {several}; write more of the name, or all of one of these")
     return matching[0]
 
 

@@ -175,9 +175,21 @@ def test_no_microphone_and_an_ambiguous_name_are_one_clear_line(monkeypatch: pyt
     with pytest.raises(DeviceError, match="there is no microphone; plug one in"):
         MicrophoneInput(Microphone())
     _portaudio(monkeypatch, {"name": "Front mic"}, {"name": "Rear mic"})
-    with pytest.raises(DeviceError, match="'mic' may be any of 'Front mic', 'Rear mic'"):
+    with pytest.raises(DeviceError, match="'mic' may be any of 'Front mic', 'Rear mic'; write"):
         MicrophoneInput(Microphone(name="mic"))
     assert MicrophoneInput(Microphone(name="REAR MIC")).device == "Rear mic (ALSA)"
+
+
+def test_a_sound_card_is_found_by_its_stable_id_and_under_another_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = {"name": "USB PnP Sound Device: Audio (hw:3,0)"}
+    ids = {HARDWARE["name"]: "usb-C-Media-00", other["name"]: "pci-usb-0:3:1.0"}
+    monkeypatch.setattr(module, "stable_id", ids.get)
+    _portaudio(monkeypatch, HARDWARE, other)
+    assert MicrophoneInput(Microphone(name="pci-usb-0:3:1.0")).device == "USB PnP Sound Device: Audio (hw:3,0) (ALSA)"
+    with pytest.raises(DeviceError, match=r"may be any of 'usb-C-Media-00', 'pci-usb-0:3:1\.0'; write more"):
+        MicrophoneInput(Microphone(name="USB PnP"))
+    _portaudio(monkeypatch, other)
+    assert "hw:3,0" in MicrophoneInput(Microphone(name=HARDWARE["name"])).device
 
 
 def test_an_overflow_is_counted_by_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:
