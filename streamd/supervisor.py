@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from streamd.pipe import Pipe
+
 log = logging.getLogger("streamd")
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -29,7 +31,9 @@ class _Child:
     name: str
     command: Sequence[str]
     pause: float
+    output: int | None = None
     process: subprocess.Popen[bytes] | None = None
+    pipe: Pipe | None = None
     started: float = 0.0
     restart_at: float | None = None
     n_restarts: int = 0
@@ -48,9 +52,9 @@ class Supervisor:
         self._children: dict[str, _Child] = {}
         self._on_death = on_death
 
-    def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a child and keep it alive under this name."""
-        child = self._children[name] = _Child(name, command, FIRST_PAUSE_SECONDS)
+    def start(self, name: str, command: Sequence[str], output: int | None = None) -> None:
+        """Start a child and keep it alive under this name; output is the file of its standard output, None for ours."""
+        child = self._children[name] = _Child(name, command, FIRST_PAUSE_SECONDS, output)
         self._spawn(child)
 
     def n_restarts(self, name: str) -> int:
@@ -86,6 +90,17 @@ class Supervisor:
         child.stalled = f"made no progress for {patience_seconds:g} s and was killed"
         _kill_group(child.process.pid)
         return True
+
+    def pipe(self, name: str) -> Pipe | None:
+        """Return the pipe to a child's standard input while it runs: ask each time, a new child has a new one."""
+        child = self._children.get(name)
+        return child.pipe if child and child.process else None
+
+    def end_input(self, name: str) -> None:
+        """Close the pipe to a child: one that reads to the end of it, then ends by itself."""
+        child = self._children.get(name)
+        if child and child.process:
+            _close_input(child.process)
 
     def reap(self) -> None:
         """Notice children that ended; one that ended with 0 has done its work and stays ended."""
@@ -145,7 +160,11 @@ class Supervisor:
         child.stalled = ""
         try:
             # A session of its own: Ctrl-C is the daemon's. The pipe on its input ends when the daemon does.
-            child.process = subprocess.Popen(child.command, stdin=subprocess.PIPE, start_new_session=True)
+            child.process = subprocess.Popen(
+                child.command, stdin=subprocess.PIPE, stdout=child.output, bufsize=0, start_new_session=True
+            )
+            if child.process.stdin is not None:
+                child.pipe = Pipe(child.process.stdin)
         except OSError as error:  # no memory, no process, or its program is being upgraded
             self._start_later(child, f"can't be started ({error.strerror})", "not_started")
 

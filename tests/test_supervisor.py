@@ -176,6 +176,28 @@ def test_stop_ends_a_child_that_ignores_sigterm_and_what_it_started(children: Su
     until(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE)
 
 
+def test_a_running_child_reads_what_its_pipe_is_sent_and_a_new_one_has_a_new_pipe(
+    children: Supervisor, tmp_path: Path
+) -> None:
+    assert children.pipe("recorder") is None
+    program = f"import sys; open({str(tmp_path / 'got')!r}, 'ab').write(sys.stdin.buffer.read())"
+    read, write = os.pipe()
+    children.start("recorder", [sys.executable, "-c", f"{program}; print('said'); sys.exit(1)"], output=write)
+    first = children.pipe("recorder")
+    assert first is not None
+    assert first.send(b"one")
+    children.end_input("recorder")
+    with os.fdopen(read) as said:
+        assert said.readline() == "said\n"
+    until(lambda: (children.reap(), children.pid("recorder") is None)[1])
+    assert (tmp_path / "got").read_bytes() == b"\3\0\0\0one"
+    assert children.pipe("recorder") is None
+    until(lambda: (children.restart_due(), children.pid("recorder") is not None)[1])
+    assert children.pipe("recorder") not in (None, first)
+    assert not first.send(b"two")
+    os.close(write)
+
+
 def test_a_child_does_not_get_ctrl_c_of_the_terminal(children: Supervisor, tmp_path: Path) -> None:
     children.start("kitchen", sleeper(tmp_path / "up"))
     pid = children.pid("kitchen")
