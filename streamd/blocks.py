@@ -125,6 +125,8 @@ class Block(_Kind, frozen=True, kw_only=True, tag="block"):
     """Samples lost right before this block (first_sample has moved on by as many)."""
     flags: tuple[Literal["agent_queue", "microphone"], ...] = ()
     """Why samples were lost."""
+    dead_channels: tuple[int, ...] = ()
+    """Channels of the input, counted from 1, that have no signal while another has; what is sent is their mean."""
 
 
 Pcm = NDArray[np.int16]

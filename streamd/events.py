@@ -32,6 +32,11 @@ the daemon stopped, its models were exchanged, or it was started again after a c
 SourceStatus = Literal["starting", "waiting_for_device", "live", "degraded", "ended", "stopped"]
 
 
+SignalProblem = Literal["silent", "stuck", "dc", "clipping", "dead_channel", "level"]
+"""What may be wrong with a signal: nothing but zeros, one value for ever, an offset, too loud for its input, a channel
+of several without a signal, much louder or quieter than usual."""
+
+
 class _Data(msgspec.Struct, frozen=True, kw_only=True):
     """What every message says of itself."""
 
@@ -113,6 +118,8 @@ class State(_Data, frozen=True, kw_only=True):
     """Set if this message reports lost audio."""
     open_events: Sequence[Event]
     """Onsets whose offset is still to come."""
+    signal: tuple[SignalProblem, ...] = ()
+    """What is wrong with the signal of a live source; detail has it in words."""
 
 
 class Heartbeat(_Data, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from streamd.events import (
     Event,
     Heartbeat,
     Message,
+    SignalProblem,
     SourceStatus,
     State,
     at,
@@ -101,6 +102,7 @@ class Publisher:
         take: str | None = None,
         sample_rate: int | None = None,
         gap: AudioGap | None = None,
+        signal: tuple[SignalProblem, ...] = (),
     ) -> State:
         """Make the next State of a source, with its open events; it is not sent yet."""
         return State(
@@ -115,6 +117,7 @@ class Publisher:
             sample_rate=sample_rate,
             gap=gap,
             open_events=self.open_events(source),
+            signal=signal,
         )
 
     def send(self, message: Message) -> None:

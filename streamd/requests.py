@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from streamd.errors import MessageError
-from streamd.events import BROKEN_JSON, Event, SourceStatus
+from streamd.events import BROKEN_JSON, Event, SignalProblem, SourceStatus
 
 
 class StatusRequest(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
@@ -36,6 +36,8 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds: float | None
     agent_restarts: int
     open_events: Sequence[Event]
+    signal: tuple[SignalProblem, ...] = ()
+    """What is wrong with its signal; detail has it in words."""
 
 
 class LagReport(msgspec.Struct, frozen=True, kw_only=True):

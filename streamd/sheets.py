@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.capture.specs import Command, Microphone, Recording, Spec
-from streamd.requests import LagReport, Status
+from streamd.requests import LagReport, SourceReport, Status
 
 if TYPE_CHECKING:
     from streamd.capture.microphone import MicrophoneInfo
@@ -33,6 +33,7 @@ def status_sheets(status: Status) -> list[Sheet]:
             source.name,
             source.status,
             source.detail,
+            _signal(source),
             _duration(source.n_samples / source.sample_rates[0]) if source.sample_rates else "",
             str(source.n_lost),
             "" if source.lag_seconds is None else f"{source.lag_seconds:.2f} s",
@@ -53,7 +54,7 @@ def status_sheets(status: Status) -> list[Sheet]:
         )
         for model in status.models
     ]
-    columns = "source", "status", "detail", "heard", "samples lost", "lag", "restarts", "sounding now"
+    columns = "source", "status", "detail", "signal", "heard", "samples lost", "lag", "restarts", "sounding now"
     return [
         Sheet(head),
         Sheet("sources", columns, sources),
@@ -136,6 +137,11 @@ def _hears(spec: Spec | None) -> str:
             return f"recording {spec.path}"
         case Command():
             return f"command {shlex.join(spec.arguments)}"
+
+
+def _signal(source: SourceReport) -> str:
+    problems = _joined([problem.replace("_", " ") for problem in source.signal])
+    return problems or ("good" if source.status in ("live", "degraded") else "")
 
 
 def _lags(lags: LagReport | None) -> str:

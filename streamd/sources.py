@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from streamd.blocks import Block, Bye, Hello, Want, block_take
 from streamd.counters import Counters
 from streamd.detector import Detection, Hop
-from streamd.events import AudioGap, EndReason, Level, Score, SourceStatus, at, slug
+from streamd.events import AudioGap, EndReason, Level, Score, SignalProblem, SourceStatus, at, slug
 from streamd.listeners import Listener
 from streamd.publish import Publisher
 from streamd.report import event
 from streamd.requests import SourceReport
+from streamd.signals import Signal
 from streamd.takes import Take
 
 log = logging.getLogger("streamd")
@@ -52,6 +53,7 @@ class LiveSource:
     detail: str = ""
     degraded: dict[Listener, str] = field(default_factory=dict)
     """Who hears it more slowly than it should, and why; then what is published as live is called degraded."""
+    signal: Signal = field(default_factory=Signal)
     hello: Hello | None = None
     n_samples: int = 0
     n_lost: int = 0
@@ -81,6 +83,7 @@ class LiveSource:
             take=take.name if take else None,
             sample_rate=rate,
             gap=gap,
+            signal=self._shown_signal(),
         )
         self.publisher.send(state)
 
@@ -88,8 +91,12 @@ class LiveSource:
         return "degraded" if self.status == "live" and self.degraded else self.status
 
     def shown_detail(self) -> str:
-        """Return how it fares in words, with what makes it slower than it should be."""
-        return "; ".join([self.detail, *self.degraded.values()]) if self.status == "live" else self.detail
+        """Return how it fares in words, with what is wrong with its signal and what makes it slower than it should be."""
+        troubles = [*self.signal.words(), *self.degraded.values()]
+        return "; ".join([self.detail, *troubles]) if self.status == "live" else self.detail
+
+    def _shown_signal(self) -> tuple[SignalProblem, ...]:
+        return self.signal.problems if self.status == "live" else ()
 
     def lost_device(self, listener: Listener, degraded: str, closed: list[Detection]) -> None:
         """A listener lost the device that it ran on: what was active ended, and it may be slower now."""
@@ -126,6 +133,7 @@ class LiveSource:
         self._takes = {
             want.sample_rate: Take(want.block_take, want.sample_rate, is_first=want is wants[0]) for want in wants
         }
+        self.signal.begin(wants[0].sample_rate)
 
     def hear(self, header: Block, pcm: NDArray[np.int16]) -> bool:
         """Take in a block of this source, pcm of shape (n_samples,); what is too old is shed, unheard.
@@ -154,12 +162,19 @@ class LiveSource:
             self._begin_or_skip(take, header)
         take.anchor = header
         take.position = end
-        self.n_samples += len(pcm) if take.is_first else 0
         for listener in self._listening[take.sample_rate]:
             listener.detector.push(self.name, pcm)
+        if take.is_first:
+            self.n_samples += len(pcm)
+            self._look_at_signal(take, header, pcm)
         if take.is_first and self.publisher.wants_level(self.name):
             self._publish_level(take, pcm)
         return True
+
+    def _look_at_signal(self, take: Take, header: Block, pcm: NDArray[np.int16]) -> None:
+        if self.signal.hear(pcm, header.dead_channels):
+            log.warning("%s: %s", self.name, "; ".join(self.signal.words()) or "its signal is sound again")
+            self.say(self.status, self.detail, take=take)
 
     def _is_of_agent(self, header: Block) -> bool:
         """Tell whether a block that no take here waits for comes from the agent that is heard, or may be ignored."""
@@ -364,6 +379,7 @@ class LiveSource:
             lag_seconds=self.lag_seconds(),
             agent_restarts=agent_restarts,
             open_events=self.publisher.open_events(self.name),
+            signal=self._shown_signal(),
         )
 
 

@@ -180,7 +180,7 @@ def message_text(message: Message | Gap, zone: tzinfo | None = None) -> Text:
             text = f"{lost.seconds:.1f} s of audio lost: {lost.reason.replace('_', ' ')}"
             return line(message.time, "!", "bold red", (text, "red"))
         case State():
-            style = _STATUS_STYLES.get(message.status, "yellow")
+            style = "yellow" if message.signal else _STATUS_STYLES.get(message.status, "yellow")
             return line(message.time, "·", style, (message.status.replace("_", " "), style), f"  {message.detail}")
         case Gap():
             return line(None, "!", "bold red", (f"{message.n_missing} messages missing", "red"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamd import requests
 from streamd.errors import MessageError
-from streamd.events import SourceStatus
+from streamd.events import SignalProblem, SourceStatus
 from streamd.requests import Answer, LagReport, ModelReport, Refused, SourceReport, Status, StatusRequest
 from tests import samples
 
@@ -31,6 +31,7 @@ any_source = st.builds(
     lag_seconds=st.none() | numbers,
     agent_restarts=counts,
     open_events=st.just([samples.ONSET]) | st.just([]),
+    signal=st.lists(st.sampled_from(get_args(SignalProblem)), max_size=2).map(tuple),
 )
 any_lags = st.builds(
     LagReport,

@@ -546,3 +546,26 @@ def test_a_source_whose_model_lost_its_gpu_is_degraded_and_its_events_end(model:
     [state] = states(told)
     assert (state.status, report.status) == ("degraded", "degraded")
     assert state.detail == "hears a fake; tiny runs on the CPU: its GPU was lost"
+
+
+def test_what_is_wrong_with_a_signal_is_told_when_it_begins_and_when_it_is_over(model: Model) -> None:
+    with a_rig(model) as rig:
+        rig.hello("one")
+        noise = np.random.default_rng(0).integers(-30, 30, 10 * SAMPLE_RATE).astype(np.int16)
+        end = rig.hear_all(np.concatenate([noise, quiet(130), noise]))
+        begun, silent, good = states(rig.told())
+        assert (rig.source.report(0).signal, rig.source.report(0).detail) == ((), "hears a fake")
+        rig.hear_all(quiet(130), end)
+        assert rig.source.report(0).signal == ("silent",)
+        rig.source.died("was killed by SIGKILL")
+        silent_again, gone = states(rig.told())
+    assert [state.signal for state in (begun, silent, good, silent_again, gone)] == [
+        (),
+        ("silent",),
+        (),
+        ("silent",),
+        (),
+    ]
+    assert [state.status for state in (silent, good, gone)] == ["live", "live", "starting"]
+    assert silent.detail == "hears a fake; digital silence: every sample is 0; is the input muted?"
+    assert silent.take == "one-8000"

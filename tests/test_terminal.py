@@ -242,8 +242,8 @@ def test_status_tells_of_sources_models_endpoints_and_counters() -> None:
     assert lines == [
         "# streamd 0.1.0 on pi, pid 42, up 1 h 2 min",
         "# sources",
-        "source\tstatus\tdetail\theard\tsamples lost\tlag\trestarts\tsounding now",
-        "kitchen\tlive\thears USB\t1 min 30 s\t12\t0.25 s\t1\tDog; Smoke detector, smoke alarm",
+        "source\tstatus\tdetail\tsignal\theard\tsamples lost\tlag\trestarts\tsounding now",
+        "kitchen\tlive\thears USB\tgood\t1 min 30 s\t12\t0.25 s\t1\tDog; Smoke detector, smoke alarm",
         "# models",
         "model\truns on\tone run\tlabels on\tsources\tfile\tlag p50, p99, max",
         "yamnet 1.0\tCPU\t2.0 ms\t2\tkitchen\t/m/yamnet.onnx\t10, 34.2, 300 ms",

@@ -292,7 +292,7 @@ class Agent:
             return
         for stream in self._streams.values():
             before = stream.lose(audio.clock.position - len(piece.samples)) if piece.n_lost else []
-            for cut in before + stream.push(piece.samples):
+            for cut in before + stream.push(piece.samples, piece.dead_channels):
                 self._outbox.add(cut)
         self._send()
 

@@ -20,6 +20,8 @@ class Piece(NamedTuple):
     """Mono, in [-1, 1), shape (n_samples,)."""
     n_lost: int = 0
     """Samples that were lost right before these."""
+    dead_channels: tuple[int, ...] = ()
+    """Channels without a signal while another has one, counted from 1 (channels.py)."""
 
 
 class AudioInput(Protocol):

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from streamd.capture import wav
-from streamd.capture.audio import LONGEST_READ_SECONDS, Piece, mono
+from streamd.capture.audio import LONGEST_READ_SECONDS, Piece
+from streamd.capture.channels import Channels
 from streamd.capture.clock import CaptureClock
 from streamd.capture.parent import die_with_me
 from streamd.capture.specs import Command
@@ -87,6 +88,7 @@ class CommandInput:
         self._began: float | None = None
         self._heard_at = time.monotonic()
         self.clock = CaptureClock(self._format.sample_rate)
+        self._channels = Channels(self._format.sample_rate)
 
     def read(self, n_samples: int) -> Piece | None:
         """Return the next samples, fewer than asked if they don't come within LONGEST_READ_SECONDS.
@@ -117,7 +119,7 @@ class CommandInput:
         if self._began is None:
             self._began = now
         self.clock.heard(len(samples), now)
-        return Piece(mono(samples))
+        return Piece(self._channels.mix(samples), dead_channels=self._channels.dead)
 
     def close(self) -> None:
         """End the program, by force if need be."""

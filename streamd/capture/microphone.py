@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamd.capture.audio import Piece, mono
+from streamd.capture.audio import Piece
+from streamd.capture.channels import Channels
 from streamd.capture.clock import CaptureClock
 from streamd.capture.quiet import quiet_stderr
 from streamd.capture.resample import from_pcm
@@ -69,6 +70,7 @@ class MicrophoneInput:
         self._channel = None if spec.channel == "mix" else spec.channel - 1
         self.device = f"{found.name} ({found.host_api})"
         self.clock = CaptureClock(spec.sample_rate or found.native_rate)
+        self._channels = Channels(self.clock.sample_rate)
         try:
             with quiet_stderr():
                 self._stream = self._sounddevice.RawInputStream(
@@ -101,7 +103,8 @@ class MicrophoneInput:
             n_lost = max(1, self.clock.n_missing(now) - len(samples) - self._stream.read_available)
             self.clock.lost(n_lost)
         self.clock.heard(len(samples), now)
-        return Piece(mono(from_pcm(samples if self._channel is None else samples[:, [self._channel]])), n_lost)
+        heard = from_pcm(samples if self._channel is None else samples[:, [self._channel]])
+        return Piece(self._channels.mix(heard), n_lost, self._channels.dead)
 
     def close(self) -> None:
         """Let go of it."""

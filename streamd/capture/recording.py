@@ -16,7 +16,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from streamd.capture.audio import EndOfAudio, Piece, mono
+from streamd.capture.audio import EndOfAudio, Piece
+from streamd.capture.channels import Channels
 from streamd.capture.clock import CaptureClock
 from streamd.capture.quiet import quiet_stderr
 from streamd.capture.resample import Resampler
@@ -50,6 +51,7 @@ class RecordingReader:
             self._opened.close()
             raise
         self.sample_rate: int = self._file.samplerate
+        self._channels = Channels(self.sample_rate)
         self._least_length = _least_length(self._file, path)
         self._position = 0
 
@@ -74,7 +76,12 @@ class RecordingReader:
             raise RecordingError(
                 f"{self._where()}: libsndfile stops here, it can't tell how long this MP3 is; convert it to FLAC"
             )
-        return mono(samples)
+        return self._channels.mix(samples)
+
+    @property
+    def dead_channels(self) -> tuple[int, ...]:
+        """Channels without a signal while another has one, counted from 1."""
+        return self._channels.dead
 
     def close(self) -> None:
         """Close the file."""
@@ -119,7 +126,7 @@ class RecordingInput:
         if self.live:
             time.sleep(max(0.0, due - time.monotonic()))
         self.clock.heard(len(samples), due)
-        return Piece(samples)
+        return Piece(samples, dead_channels=self._reader.dead_channels)
 
     def close(self) -> None:
         """Close the file."""

@@ -42,6 +42,7 @@ class BlockStream:
         """Position of the first sample in _pcm."""
         self._n_lost = 0
         self._flags: tuple[Literal["microphone"], ...] = ()
+        self._dead_channels: tuple[int, ...] = ()
         self._newest = float("-inf")
 
     @property
@@ -54,8 +55,9 @@ class BlockStream:
         n_samples = self.want.n_samples - len(self._pcm) + self._resampler.most_held - self._resampler.n_held
         return -(-n_samples * self._clock.sample_rate // self.want.sample_rate)
 
-    def push(self, samples: NDArray[np.float32]) -> list[Cut]:
+    def push(self, samples: NDArray[np.float32], dead_channels: tuple[int, ...] = ()) -> list[Cut]:
         """Return the blocks that native samples, shape (n_samples,), complete."""
+        self._dead_channels = dead_channels
         return self._cut(self._resampler.push(samples), whole=True)
 
     def lose(self, position: int) -> list[Cut]:
@@ -101,4 +103,5 @@ class BlockStream:
             monotonic=self._newest,
             n_lost=self._n_lost,
             flags=self._flags,
+            dead_channels=self._dead_channels,
         )

@@ -201,3 +201,20 @@ def test_an_event_is_dated_where_it_sounded_and_told_soon(crows: Path) -> None:
     assert onset.latency_seconds is not None
     assert 0 <= onset.latency_seconds < 1
     assert clock_id()
+
+
+def test_a_source_that_hears_nothing_but_zeros_says_so_in_state_and_status(tmp_path: Path) -> None:
+    muted = sounds.save(tmp_path / "muted.flac", np.zeros(150 * sounds.RATE, np.float32))
+    config = f"sources: {{hall: {{recording: {muted}, repeat: true, fast: true}}}}"
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        told = collect(subscriber, lambda message: isinstance(message, State) and message.signal == ("silent",))
+        assert isinstance(told[-1], State)
+        assert (told[-1].status, "digital silence" in told[-1].detail) == ("live", True)
+        status = subprocess.run(
+            [sys.executable, "-m", "streamd", "status", "--endpoint", daemon.control_at],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    assert "silent" in status.stdout
