@@ -91,7 +91,7 @@ class LiveSource:
         return "degraded" if self.status == "live" and self.degraded else self.status
 
     def shown_detail(self) -> str:
-        """Return how it fares in words, with what is wrong with its signal and what makes it slower than it should be."""
+        """Return how it fares in words, with what is wrong with its signal and what makes it slow."""
         troubles = [*self.signal.words(), *self.degraded.values()]
         return "; ".join([self.detail, *troubles]) if self.status == "live" else self.detail
 
