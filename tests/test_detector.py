@@ -462,7 +462,7 @@ def test_sources_together_give_what_each_gives_alone(
         mine = [hop for hop in hops if hop.source == source]
         assert [hop.end_sample for hop in mine] == [hop.end_sample for hop in hops_alone]
         np.testing.assert_allclose(
-            [hop.posteriors for hop in mine], [hop.posteriors for hop in hops_alone], rtol=0, atol=1e-5
+            [hop.posteriors for hop in mine], [hop.posteriors for hop in hops_alone], rtol=0, atol=1e-6
         )
         found = [one for one in detections_of(hops) + flushed if one.source == source]
         assert heard(found) == heard(found_alone)
