@@ -167,7 +167,9 @@ class Detector:
         return self._sources[source]
 
     def leave(self, source: str, reason: EndReason = "end") -> list[Detection]:
-        """Close what is active and forget the source; another may have its row."""
+        """Close what is active and forget the source, if it was ever started; another may have its row."""
+        if source not in self._sources:
+            return []
         closed = self.end(source, reason)
         row = self._sources.pop(source).row
         self._decision.forget(row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -32,6 +32,8 @@ class Intake:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], listen_at: Sequence[str], counters: Counters) -> None:
         self._counters = counters
+        self._senders: dict[str, bytes] = {}
+        """Whose hello was accepted last, by source."""
         self.socket = context.socket(zmq.ROUTER)
         """For the daemon's poller: readable when an agent said something."""
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -103,19 +105,30 @@ class Intake:
             reason = f"no source is called {', '.join(unknown)}; the configuration has {', '.join(sources)}"
             self._reply(sender, Refuse(take=hello.take, reason=reason))
             return
-        wants: dict[int, Want] = {}
         for name in hello.sources:
             sources[name].begin(hello)
-            for want in sources[name].wants(hello.take):
-                other = wants.get(want.sample_rate, want)
-                wants[want.sample_rate] = msgspec.structs.replace(want, n_samples=min(want.n_samples, other.n_samples))
-        for want in wants.values():
+            self._senders[name] = bytes(sender)
+        for want in merged(want for name in hello.sources for want in sources[name].wants(hello.take)):
             self._reply(sender, want)
 
-    def _reply(self, to: memoryview, answer: blocks.Answered) -> None:
+    def answer(self, source: str, answer: blocks.Answered) -> None:
+        """Say something to the agent whose hello for a source was accepted last, if there is one."""
+        if (sender := self._senders.get(source)) is not None:
+            self._reply(sender, answer)
+
+    def _reply(self, to: memoryview | bytes, answer: blocks.Answered) -> None:
         # A router drops what it can't deliver: an agent that went away says hello again.
         self.socket.send_multipart([bytes(to), blocks.encode(answer)], zmq.NOBLOCK)
 
     def close(self) -> None:
         """Close the socket."""
         self.socket.close()
+
+
+def merged(wants: Iterable[Want]) -> list[Want]:
+    """Return what is wanted of an agent for all its sources: for each rate the shortest block."""
+    by_rate: dict[int, Want] = {}
+    for want in wants:
+        other = by_rate.get(want.sample_rate, want)
+        by_rate[want.sample_rate] = msgspec.structs.replace(want, n_samples=min(want.n_samples, other.n_samples))
+    return list(by_rate.values())

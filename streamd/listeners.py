@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +18,15 @@ from streamd.model import CPU, Device, Model
 log = logging.getLogger("streamd")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Listener:
     """One entry of the configuration's models: a detector and the sources it hears."""
 
     index: int
-    """Place among the entries; makes event ids unique."""
+    """No other listener of this run has it; makes event ids unique."""
     detector: Detector
     sources: tuple[str, ...]
+    """A reload may exchange them."""
 
     @property
     def model(self) -> Model:
@@ -35,35 +37,61 @@ class Listener:
     """Of its hops, where they can be told: live sources on our clock."""
 
 
-def load_listeners(config: Config) -> list[Listener]:
+def load_listeners(
+    config: Config,
+    running: Sequence[Listener] = (),
+    open_model: Callable[[Path], Model] | None = None,
+    first_index: int = 0,
+) -> list[Listener]:
     """Load every model of a configuration once, and make a detector for each entry.
+
+    Args:
+        config: the configuration.
+        running: listeners that may be kept: one whose model and decisions an entry has, too, is returned as it is, and
+            the sources it hears are still its old ones.
+        open_model: returns the verified model in a file, one of a running listener if it is that; None: opens it.
+        first_index: the listeners that are made are numbered from here on, each by its place among the entries.
 
     Raises:
         ConfigError: models that are refused, labels that their models don't have, decisions that can't be: all of
             them, each with its line.
         DeviceError: the device that was asked for is not there.
     """
+    models = _open_models(config, open_model or (lambda file: Model(file, config.device)))
+    free = list(running)
+    listeners = []
+    for i, use in enumerate(config.models):
+        model = models[use.file]
+        decisions = _decisions(use, model.manifest)
+        same = [one for one in free if one.model is model and one.detector.decisions == decisions]
+        if same:
+            kept = max(same, key=lambda one: len(set(one.sources) & set(use.sources)))
+            free.remove(kept)
+            listeners.append(kept)
+            continue
+        try:
+            detector = _detector(model, decisions, config.device)
+        except ModelError as error:
+            raise ConfigError(f"{config.document.where(('models', i, 'file'))}: {error}") from error
+        listeners.append(Listener(first_index + i, detector, use.sources))
+    return listeners
+
+
+def _open_models(config: Config, open_model: Callable[[Path], Model]) -> dict[Path, Model]:
+    """Return the models of a configuration by their files; raises ConfigError with all that is wrong with them."""
     models: dict[Path, Model] = {}
     refused: dict[Path, str] = {}
     for i, use in enumerate(config.models):
         if use.file in models or use.file in refused:
             continue
         try:
-            models[use.file] = Model(use.file, config.device)
+            models[use.file] = open_model(use.file)
         except ModelError as error:
             refused[use.file] = f"{config.document.where(('models', i, 'file'))}: {error}"
     mistakes = check_against_models(config, {file: model.manifest for file, model in models.items()})
     if refused or mistakes:
         raise ConfigError([*refused.values(), *mistakes])
-    listeners = []
-    for i, use in enumerate(config.models):
-        model = models[use.file]
-        try:
-            detector = _detector(model, _decisions(use, model.manifest), config.device)
-        except ModelError as error:
-            raise ConfigError(f"{config.document.where(('models', i, 'file'))}: {error}") from error
-        listeners.append(Listener(i, detector, use.sources))
-    return listeners
+    return models
 
 
 def _detector(model: Model, decisions: dict[str, DecisionSpec], device: Device) -> Detector:

@@ -6,6 +6,7 @@ The daemon holds a ROUTER, the asker a DEALER or REQ.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +16,10 @@ from streamd.events import BROKEN_JSON, Event, SignalProblem, SourceStatus
 
 class StatusRequest(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
     """How is everything?"""
+
+
+class ReloadRequest(msgspec.Struct, frozen=True, tag_field="ask", tag="reload"):
+    """Read the configuration again and go on with it."""
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +78,18 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     """Null from a daemon of an earlier version."""
 
 
+class ReloadReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest reload."""
+
+    number: int
+    """Reloads of this run are counted from 1."""
+    outcome: Literal["loading", "done", "refused"]
+    mistakes: Sequence[str] = ()
+    """Why it was refused, a line each; what ran before goes on."""
+    seconds: float | None = None
+    """What loading took, beside what runs; null while it lasts."""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="status"):
     """Everything the daemon knows of itself."""
 
@@ -87,6 +104,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag=
     counters: dict[str, int]
     cpu_seconds: float | None = None
     """CPU time of the daemon in this run, all its threads; null from one of an earlier version."""
+    reload: ReloadReport | None = None
+    """Null before the first."""
+
+
+class Reloading(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="reloading"):
+    """A reload will be done: the status tells when it is, and what came of it."""
+
+    number: int
+    """What `ReloadReport.number` will be then, or more: requests that wait share a reload."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="refused"):
@@ -95,11 +121,11 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag
     reason: str
 
 
-Request = StatusRequest
-Answer = Status | Refused
+Request = StatusRequest | ReloadRequest
+Answer = Status | Reloading | Refused
 
 _encoder = msgspec.json.Encoder()
-_requests = msgspec.json.Decoder(StatusRequest)
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
@@ -113,7 +139,9 @@ def decode_request(frame: bytes) -> Request:
     try:
         return _requests.decode(frame)
     except BROKEN_JSON as error:
-        raise MessageError(f"request that is not understood: {error}; expected {{'ask': 'status'}}") from error
+        raise MessageError(
+            f"request that is not understood: {error}; expected {{'ask': 'status' or 'reload'}}"
+        ) from error
 
 
 def decode_answer(frame: bytes) -> Answer:

@@ -66,8 +66,36 @@ class LiveSource:
     """Who hears a take, by its sample rate."""
 
     def __post_init__(self) -> None:
-        for listener in self.listeners:
+        self._attend(self.listeners)
+
+    def _attend(self, listeners: Sequence[Listener]) -> None:
+        self.listeners = listeners
+        self._listening = {}
+        for listener in listeners:
             self._listening.setdefault(listener.model.manifest.sample_rate, []).append(listener)
+
+    def exchange(self, listeners: Sequence[Listener], *, keep_takes: bool) -> None:
+        """Go on with other listeners: those that stay notice nothing, what is active in those that leave ends.
+
+        keep_takes is False where the agent must begin a take of another format; then everything ends.
+        """
+        if not keep_takes:
+            self.close("reload")
+        for listener in self.listeners:
+            take = self._takes.get(listener.model.manifest.sample_rate)
+            if listener in listeners:
+                continue
+            if take is not None and take.began:
+                self.step(listener)
+                self._tell(listener, take, listener.detector.end(self.name, "reload"))
+            listener.detector.leave(self.name)
+            self.degraded.pop(listener, None)
+        new = [listener for listener in listeners if listener not in self.listeners]
+        self._attend(listeners)
+        for listener in new:
+            take = self._takes.get(listener.model.manifest.sample_rate)
+            if take is not None and take.began:
+                listener.detector.start(self.name, take.position)
 
     def say(self, status: SourceStatus, detail: str, gap: AudioGap | None = None, take: Take | None = None) -> None:
         """Publish how the source fares."""
@@ -110,19 +138,25 @@ class LiveSource:
         if degraded != was:
             self.say(self.status, self.detail, take=take)
 
-    def wants(self, take: str) -> list[Want]:
-        """Return what is wanted of a take: one format for each rate that a model needs.
+    def wants(self, take: str, listeners: Sequence[Listener] | None = None) -> list[Want]:
+        """Return what is wanted of a take: one format for each rate that a model needs, of those that listen if None.
 
         A block is as long as the shortest hop, because a wake-up costs more than its arithmetic.
         """
         hops: dict[int, int] = {}
-        for listener in self.listeners:
+        for listener in self.listeners if listeners is None else listeners:
             facts = listener.model.manifest
             hops[facts.sample_rate] = min(facts.hop_samples, hops.get(facts.sample_rate, facts.hop_samples))
         return [
             Want(take=take, block_take=block_take(take, rate), sample_rate=rate, n_samples=n)
             for rate, n in hops.items()
         ]
+
+    def leave_agent(self, status: SourceStatus, detail: str) -> None:
+        """Hear the agent no more that was heard: another configuration has another one, or none."""
+        self.close("reload")
+        self.hello = None
+        self.say(status, detail)
 
     def begin(self, hello: Hello) -> None:
         """Accept a take; the one before it is over."""
@@ -316,7 +350,7 @@ class LiveSource:
                 take.position = take.shed_end
                 self.say(self.status, self.detail, gap, take)
         began = next((take for take in self._takes.values() if take.began), None)
-        if reason != "device":
+        if reason not in ("device", "reload"):
             self._before = None
         elif began and self.hello is not None:
             self._before = (began, self.hello.clock_id)

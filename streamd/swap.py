@@ -1,0 +1,124 @@
+"""From one configuration to the next between two hops: who hears whom is exchanged, and who stays notices nothing.
+
+open events end, with the reason "reload", where their model, its decisions or their source changed
+agents are started, ended, or started anew where what they capture changed
+an agent that goes on begins a new take if other rates or block lengths are wanted of it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import msgspec
+
+from streamd.blocks import Refuse, Want
+from streamd.config import Config, Source
+from streamd.intake import Intake, merged
+from streamd.listeners import Listener
+from streamd.sources import LiveSource
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration whose models are loaded and warm, beside one that runs."""
+
+    config: Config
+    listeners: Sequence[Listener]
+    """One for each entry of its models; those that run now still hear their old sources."""
+
+    def heard_by(self, source: str) -> list[Listener]:
+        """Return what will listen to a source."""
+        uses = zip(self.listeners, self.config.models, strict=True)
+        return [listener for listener, use in uses if source in use.sources]
+
+
+@dataclass(frozen=True)
+class Agents:
+    """How agents are started and ended."""
+
+    start: Callable[[Source], None]
+    """Start one, as soon as the one before it under this name has ended."""
+    end: Callable[[str], None]
+    """End one, without waiting for it."""
+
+
+def swap(
+    plan: Plan,
+    before: Config,
+    sources: dict[str, LiveSource],
+    new_source: Callable[[Source, Sequence[Listener], Config], LiveSource],
+    intake: Intake,
+    agents: Agents,
+) -> None:
+    """Make a plan what runs. To be called between two turns of the loop; `sources` is changed in place."""
+    after = plan.config
+    was = {source.name: source.capture for source in before.sources}
+    becomes = {source.name: source.capture for source in after.sources}
+    for name in was.keys() - becomes.keys():
+        _remove(name, sources, intake)
+        if was[name] is not None:
+            agents.end(name)
+    restarted = [name for name in was.keys() & becomes.keys() if was[name] != becomes[name]]
+    for name in restarted:
+        sources[name].leave_agent("starting", "what it captures has changed; its agent is started anew")
+        if was[name] is not None:
+            agents.end(name)
+    _relisten(plan, sources, intake)
+    for listener, use in zip(plan.listeners, after.models, strict=True):
+        listener.sources = use.sources
+    for source in after.sources:
+        if source.name not in sources:
+            sources[source.name] = new_source(source, plan.heard_by(source.name), after)
+        sources[source.name].max_lag_seconds = after.max_lag_seconds
+        if source.capture is not None and (source.name in restarted or source.name not in was):
+            agents.start(source)
+    in_order = {name: sources[name] for name in becomes}
+    sources.clear()
+    sources.update(in_order)
+
+
+def _remove(name: str, sources: dict[str, LiveSource], intake: Intake) -> None:
+    gone = sources.pop(name)
+    hello = gone.hello
+    reason = f"the configuration has no source {name} any more"
+    gone.leave_agent("stopped", reason)
+    gone.exchange((), keep_takes=False)
+    if hello is None:
+        return
+    intake.answer(name, Refuse(take=hello.take, reason=reason))
+    for other in hello.sources:  # their agent can't be heard with one of its sources unknown
+        if other in sources and sources[other].hello is hello:
+            sources[other].leave_agent("waiting_for_device", f"its agent offers {name} too, which is not configured")
+
+
+def _relisten(plan: Plan, sources: Mapping[str, LiveSource], intake: Intake) -> None:
+    """Give every source that goes on what listens to it now; agents of which something else is wanted begin anew."""
+    heard = {name: plan.heard_by(name) for name in sources}
+    hellos = {id(one.hello): one.hello for one in sources.values() if one.hello is not None}
+    for hello in hellos.values():
+        mine = [name for name in hello.sources if sources[name].hello is hello]
+        before = [sources[name].wants(hello.take) for name in hello.sources]
+        after = [sources[name].wants(hello.take, heard[name]) for name in hello.sources]
+        is_same = merged(chain(*before)) == merged(chain(*after)) and [*map(_rates, before)] == [*map(_rates, after)]
+        for name in mine:
+            _exchange(sources[name], heard[name], keep_takes=is_same)
+        if not is_same:
+            # A want that differs from the one before begins a new take; this one names none that is heard.
+            intake.answer(mine[0], msgspec.structs.replace(merged(chain(*before))[0], block_take=""))
+    for name, one in sources.items():
+        if one.hello is None:
+            _exchange(one, heard[name], keep_takes=True)
+
+
+def _rates(wants: Sequence[Want]) -> list[int]:
+    return [want.sample_rate for want in wants]
+
+
+def _exchange(source: LiveSource, listeners: Sequence[Listener], *, keep_takes: bool) -> None:
+    is_same = set(source.listeners) == set(listeners)
+    if is_same and keep_takes:
+        return
+    source.exchange(listeners, keep_takes=keep_takes)
+    source.say(source.status, source.detail)
