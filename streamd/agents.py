@@ -37,6 +37,11 @@ class Agents:
         command = [sys.executable, "-m", "streamd.capture", source, self._audio_at, specs.encode(capture)]
         self._supervisor.start(source, [*command, "--child-of", str(os.getpid())])
 
+    def end(self, source: str) -> None:
+        """End the agent of a source, if it has one, without waiting for it; another may be started at once."""
+        if self._captures.pop(source, None) is not None:
+            self._supervisor.end(source)
+
     def kill_stalled(self, sources: Mapping[str, LiveSource]) -> set[str]:
         """Kill agents that get nothing done and return whose; to be called every second when no message lies unread."""
         killed = set()

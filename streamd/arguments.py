@@ -204,6 +204,9 @@ def _parser() -> _Parser:
     )
     one.add_argument("--json", type=Path, metavar="FILE", dest="json_file", help="write everything to a file, as JSON")
 
+    one = add("reload", "Have a running daemon read its configuration again, and go on with it if it has no mistake.")
+    _add_endpoint(one, "where the daemon answers")
+
     one = add("status", "Print how a running daemon fares.")
     _add_endpoint(one, "where the daemon answers")
     return parser

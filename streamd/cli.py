@@ -72,7 +72,7 @@ def _output(args: Namespace, zone: tzinfo | None = None) -> Output:
 def _run(args: Namespace) -> int:
     from streamd import config, daemon
 
-    return daemon.run(config.load(args.config))
+    return daemon.run(config.load(args.config), args.config)
 
 
 def _demo(args: Namespace) -> int:
@@ -268,15 +268,20 @@ def capture_spec(args: Namespace) -> Spec:
 
 def _status(args: Namespace) -> int:
     from streamd import control
-    from streamd.errors import EndpointError
-    from streamd.requests import Status, StatusRequest
     from streamd.sheets import status_sheets
 
-    answer = control.ask(StatusRequest(), args.endpoint)
-    if not isinstance(answer, Status):
-        raise EndpointError(f"the daemon refuses to answer: {answer.reason}")
+    answer = control.ask_status(args.endpoint)
     _output(args).sheets(status_sheets(answer), answer)
     return 0
+
+
+def _reload(args: Namespace) -> int:
+    from streamd import control
+    from streamd.sheets import reload_sheets
+
+    report = control.ask_reload(args.endpoint)
+    _output(args).sheets(reload_sheets(report), report)
+    return ConfigError.exit_code if report.mistakes else 0
 
 
 def _bench(args: Namespace) -> int:
@@ -299,4 +304,5 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "capture": _capture,
     "bench": _bench,
     "status": _status,
+    "reload": _reload,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 
 import zmq
@@ -10,13 +11,28 @@ import zmq
 from streamd import endpoints
 from streamd.counters import Counters
 from streamd.errors import EndpointError, MessageError
-from streamd.requests import Answer, Refused, Request, decode_answer, decode_request, encode
+from streamd.requests import (
+    Answer,
+    Refused,
+    Reloading,
+    ReloadReport,
+    ReloadRequest,
+    Request,
+    Status,
+    StatusRequest,
+    decode_answer,
+    decode_request,
+    encode,
+)
 
 MAX_REQUEST_BYTES = 64 << 10
 """A larger request ends its asker's connection."""
 
 MAX_AT_ONCE = 8
 """Requests answered before the daemon's loop goes on: nobody's questions may hold up the audio."""
+
+LOOK_SECONDS = 0.1
+"""Who waits for a reload asks this often."""
 
 _HANDSHAKE_MS = 5000
 
@@ -83,3 +99,34 @@ def ask(request: Request, endpoint: str | None = None, timeout_seconds: float = 
         if not socket.poll(round(timeout_seconds * 1000)):
             raise EndpointError(f"{where}: no answer within {timeout_seconds:g} s; does a daemon run there?")
         return decode_answer(socket.recv())
+
+
+def ask_status(endpoint: str | None = None, timeout_seconds: float = 2.0) -> Status:
+    """Ask a daemon how it is, and return that; otherwise as `ask`.
+
+    Raises:
+        EndpointError: also if it refuses to tell.
+    """
+    answer = ask(StatusRequest(), endpoint, timeout_seconds)
+    if not isinstance(answer, Status):
+        raise EndpointError(f"the daemon refuses to answer: {answer.reason if isinstance(answer, Refused) else answer}")
+    return answer
+
+
+def ask_reload(endpoint: str | None = None, timeout_seconds: float = 180.0) -> ReloadReport:
+    """Have a daemon read its configuration again, and return what came of it.
+
+    Raises:
+        EndpointError, MessageError: as of `ask`; also if it has not ended within the time-out.
+    """
+    where = endpoint or endpoints.find("control")
+    answer = ask(ReloadRequest(), where)
+    if not isinstance(answer, Reloading):
+        raise EndpointError(f"the daemon refuses a reload: {answer.reason if isinstance(answer, Refused) else answer}")
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        report = ask_status(where).reload
+        if report is not None and report.number >= answer.number and report.outcome != "loading":
+            return report
+        time.sleep(LOOK_SECONDS)
+    raise EndpointError(f"{where}: the reload has not ended within {timeout_seconds:g} s; `streamd status` tells more")

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
 import zmq
@@ -22,7 +23,7 @@ import streamd
 from streamd import endpoints, environment
 from streamd.agents import Agents
 from streamd.capture.clock import clock_id
-from streamd.config import Config
+from streamd.config import Config, Source
 from streamd.control import ControlServer
 from streamd.counters import Counters
 from streamd.detector import MAX_BATCH_ON_GPU
@@ -33,10 +34,13 @@ from streamd.listeners import Listener, load_listeners
 from streamd.model import CUDA
 from streamd.progress import Progress, in_words
 from streamd.publish import Publisher
-from streamd.requests import Answer, ModelReport, Request, Status
+from streamd.reload import Refusal, Reloads, Running
+from streamd.requests import Answer, Reloading, ReloadRequest, Request, Status
 from streamd.sd_notify import Notifier
 from streamd.sources import LiveSource
 from streamd.supervisor import Cause, Supervisor
+from streamd.swap import Plan, swap
+from streamd.wake import Terminal, Wake
 
 log = logging.getLogger("streamd")
 
@@ -48,15 +52,19 @@ STOP_SECONDS = 1.0
 """Agents that have not ended by then are killed."""
 
 
-def run(config: Config) -> int:
-    """Run the daemon until SIGTERM, SIGINT or SIGHUP; return the exit code.
+def run(config: Config, file: Path | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT, or its terminal is closed; return the exit code.
+
+    Args:
+        config: what it begins with.
+        file: where that was read from, and what a reload reads again; None: the default configuration.
 
     Raises:
         StreamdError: it can't start, or a model failed: one line says why.
     """
     environment.many_files()
     with ExitStack() as stack:
-        daemon = Daemon(config, stack)
+        daemon = Daemon(config, stack, file)
         try:
             daemon.loop()
         finally:
@@ -67,16 +75,20 @@ def run(config: Config) -> int:
 class Daemon:
     """One run: everything that is started is handed to an ExitStack, which stops it in reverse order."""
 
-    def __init__(self, config: Config, stack: ExitStack) -> None:
+    def __init__(self, config: Config, stack: ExitStack, file: Path | None = None) -> None:
         self._began = time.monotonic()
         self._run = os.urandom(6).hex()
         self._host = socket.gethostname()
+        self._clock_id = clock_id()
+        self._config = config
         self._counters = Counters()
         self._stopping = False
         self._closing = False
         self._next_turn = 0.0
         self._ready = False
-        self._wake = _wake_on_signals(stack, self._on_signal)
+        self._hung_up = False
+        self._terminal = Terminal()
+        self._wake = Wake(stack, self._on_signal)
 
         folder = endpoints.runtime_folder()
         lock = endpoints.Lock(folder, str(config.document.file))
@@ -104,35 +116,36 @@ class Daemon:
         for source in config.sources:
             if source.capture is not None:
                 self._agents.start(source.name, source.capture)
-        self._local = {source.name for source in config.sources if source.capture is not None}
-
         self._listeners = load_listeners(config)
         self._device_loss = DeviceLoss(config.device_lost)
         environment.give_back_memory()
-        ours = clock_id()
-        self._sources = {
-            source.name: LiveSource(
-                name=source.name,
-                listeners=[one for one in self._listeners if source.name in one.sources],
-                publisher=self._publisher,
-                counters=self._counters,
-                step=self._step,
-                clock_id=ours,
-                max_lag_seconds=config.max_lag_seconds,
-            )
-            for source in config.sources
-        }
-        for name, live in self._sources.items():
-            live.say("starting", "its agent starts" if name in self._local else "waits for its agent to say hello")
+        self._reloads = Reloads(file, self._listeners, self._wake.wake)
+        stack.callback(self._reloads.close)
+        for source in config.sources:
+            heard_by = [one for one in self._listeners if source.name in one.sources]
+            self._sources[source.name] = self._new_source(source, heard_by, config)
+
+    def _new_source(self, source: Source, listeners: Sequence[Listener], config: Config) -> LiveSource:
+        live = LiveSource(
+            name=source.name,
+            listeners=listeners,
+            publisher=self._publisher,
+            counters=self._counters,
+            step=self._step,
+            clock_id=self._clock_id,
+            max_lag_seconds=config.max_lag_seconds,
+        )
+        live.say("starting", "waits for its agent to say hello" if source.capture is None else "its agent starts")
+        return live
 
     def loop(self) -> None:
         """Work until a signal ends it."""
         poller = zmq.Poller()
-        for channel in (self._intake.socket, self._publisher.socket, self._control.socket, self._wake):
+        for channel in (self._intake.socket, self._publisher.socket, self._control.socket, self._wake.socket):
             poller.register(channel, zmq.POLLIN)
         next_heartbeat = time.monotonic()
         while not self._stopping:
-            if not self._ready and not any(self._is_starting(name) for name in self._local):
+            if not self._ready and not any(self._is_starting(source) for source in self._config.sources):
                 self._ready = True
                 self._notifier.ready(in_words(self._sources.values()))
                 log.info("ready after %.2f s", time.monotonic() - self._began)
@@ -147,9 +160,8 @@ class Daemon:
                 self._publisher.on_readable()
             if self._control.socket in awake:
                 self._control.on_readable()
-            if self._wake.fileno() in awake:
-                self._wake.recv(4096)
-                self._supervisor.reap()
+            if self._wake.socket.fileno() in awake:
+                self._on_wake()
             if time.monotonic() >= next_heartbeat:
                 next_heartbeat = max(next_heartbeat + HEARTBEAT_SECONDS, time.monotonic())
                 if not self._intake.socket.poll(0):  # what waits unread is not missing
@@ -159,9 +171,10 @@ class Daemon:
                 self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
                 self._progress.look(self._sources.values(), self._listeners)
 
-    def _is_starting(self, name: str) -> bool:
+    def _is_starting(self, source: Source) -> bool:
         # A device whose opening hangs must not hold up the start for ever: one end of its agent, and that is told.
-        return self._sources[name].status == "starting" and not self._supervisor.n_restarts(name)
+        is_starting = source.capture is not None and self._sources[source.name].status == "starting"
+        return is_starting and not self._supervisor.n_restarts(source.name)
 
     def stop(self) -> None:
         """Close open events and say goodbye; processes and sockets are the ExitStack's.
@@ -223,11 +236,47 @@ class Daemon:
             self._sources[name].died(how)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if number != signal.SIGCHLD:
+        if number == signal.SIGHUP:
+            self._hung_up = True
+        elif number != signal.SIGCHLD:
             self._stopping = True
 
+    def _on_wake(self) -> None:
+        self._wake.clear()
+        self._supervisor.reap()
+        if self._hung_up:  # its terminal was closed, or somebody wants a reload
+            self._hung_up = False
+            if self._terminal.is_gone():
+                self._stopping = True
+            else:
+                self._ask_reload()
+        if (outcome := self._reloads.take()) is not None:
+            self._end_reload(outcome)
+
+    def _ask_reload(self) -> int:
+        if self._ready:
+            self._notifier.reloading()
+        slowed = {listener for source in self._sources.values() for listener in source.degraded}
+        return self._reloads.ask(Running(self._config, self._listeners, slowed))
+
+    def _end_reload(self, outcome: Plan | Refusal) -> None:
+        """Make what was loaded what runs, between two hops; or say why not."""
+        if not isinstance(outcome, Refusal):
+            swap(outcome, self._config, self._sources, self._new_source, self._intake, self._agents)
+            self._config, self._listeners = outcome.config, list(outcome.listeners)
+            self._device_loss = DeviceLoss(outcome.config.device_lost)
+            self._progress = Progress(self._notifier, self._publisher)  # it counts the work of those that were
+        self._counters.add("reloads.refused" if isinstance(outcome, Refusal) else "reloads.done")
+        for source in self._sources.values():
+            source.say_again(outcome.in_words())
+        if self._ready:
+            self._notifier.ready(in_words(self._sources.values()))
+        if self._reloads.is_asked_again:
+            self._ask_reload()
+
     def _answer(self, request: Request) -> Answer:
-        del request  # there is one kind so far
+        if isinstance(request, ReloadRequest):
+            return Reloading(number=self._ask_reload())
         return Status(
             version=streamd.__version__,
             run=self._run,
@@ -236,35 +285,8 @@ class Daemon:
             uptime_seconds=round(time.monotonic() - self._began, 3),
             endpoints={word: " ".join(where) for word, where in self._listen_at.items()},
             sources=[one.report(self._supervisor.n_restarts(name)) for name, one in self._sources.items()],
-            models=[
-                ModelReport(
-                    name=one.model.manifest.name,
-                    version=one.model.manifest.version,
-                    sha256=one.model.sha256,
-                    file=str(one.model.file),
-                    provider=one.model.provider,
-                    run_seconds=round(one.model.run_seconds, 6),
-                    labels_on=one.detector.labels,
-                    sources=one.sources,
-                    lags=one.lags.report(),
-                )
-                for one in self._listeners
-            ],
+            models=[one.report() for one in self._listeners],
             counters=self._counters.read(),
             cpu_seconds=round(time.process_time(), 6),
+            reload=self._reloads.report,
         )
-
-
-def _wake_on_signals(stack: ExitStack, handler: signal._HANDLER) -> socket.socket:
-    """Install the handlers; return a socket that becomes readable with every signal."""
-    reader, writer = socket.socketpair()
-    for end in (reader, writer):
-        end.setblocking(False)
-        stack.callback(end.close)
-    stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False))
-    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # its terminal is closed; nohup(1) ignores that
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
-        stack.callback(signal.signal, number, signal.signal(number, handler))
-    return reader

@@ -14,6 +14,7 @@ from streamd.errors import ConfigError, DeviceError, ModelError
 from streamd.lags import Lags
 from streamd.manifest import Manifest
 from streamd.model import CPU, Device, Model
+from streamd.requests import ModelReport
 
 log = logging.getLogger("streamd")
 
@@ -35,6 +36,21 @@ class Listener:
 
     lags: Lags = field(default_factory=Lags)
     """Of its hops, where they can be told: live sources on our clock."""
+
+    def report(self) -> ModelReport:
+        """Return how the model fares, for `status`."""
+        model = self.model
+        return ModelReport(
+            name=model.manifest.name,
+            version=model.manifest.version,
+            sha256=model.sha256,
+            file=str(model.file),
+            provider=model.provider,
+            run_seconds=round(model.run_seconds, 6),
+            labels_on=self.detector.labels,
+            sources=self.sources,
+            lags=self.lags.report(),
+        )
 
 
 def load_listeners(

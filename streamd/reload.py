@@ -45,6 +45,18 @@ class Running:
     """Those that lost their GPU: a reload looks for it again."""
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why what is configured now can't be what runs."""
+
+    mistakes: Sequence[str]
+
+    def in_words(self) -> str:
+        """Return it in one line, as sources publish it."""
+        more = f" (and {len(self.mistakes) - 1} more)" if len(self.mistakes) > 1 else ""
+        return f"reload refused: {self.mistakes[0]}{more}"
+
+
 class Reloads:
     """The reloads of one daemon, one at a time; who asks while one is loading gets one more after it."""
 
@@ -65,7 +77,9 @@ class Reloads:
         self._number = 0
         self._is_asked_again = False
         self._thread: threading.Thread | None = None
-        self._outcome: Plan | list[str] = []
+        self._outcome: Plan | Refusal | None = None
+        """Set by the thread as the last thing it does but to wake us."""
+        self._seconds = 0.0
 
     @property
     def is_asked_again(self) -> bool:
@@ -85,13 +99,24 @@ class Reloads:
         self._thread.start()
         return self._number
 
-    def take(self) -> Plan | list[str] | None:
+    def take(self) -> Plan | Refusal | None:
         """Return what came of the reload that was loading: a plan, or why it is refused; None while it lasts."""
-        if self._thread is None or (self.report is not None and self.report.outcome == "loading"):
+        if self._thread is None or self._outcome is None:
             return None
         self._thread.join()
         self._thread = None
-        outcome, self._outcome = self._outcome, []
+        outcome, self._outcome = self._outcome, None
+        mistakes = outcome.mistakes if isinstance(outcome, Refusal) else ()
+        for line in mistakes:
+            log.error("reload %d is refused: %s", self._number, line)
+        if not mistakes:
+            log.info("reload %d: loaded in %.2f s", self._number, self._seconds)
+        self.report = ReloadReport(
+            number=self._number,
+            outcome="refused" if mistakes else "done",
+            mistakes=mistakes,
+            seconds=round(self._seconds, 3),
+        )
         return outcome
 
     def close(self) -> None:
@@ -103,7 +128,7 @@ class Reloads:
         began = time.monotonic()
         mistakes: list[str] = []
         try:
-            self._outcome = self._plan(running)
+            outcome: Plan | Refusal = self._plan(running)
         except ConfigError as error:
             mistakes = error.mistakes
         except StreamdError as error:
@@ -112,14 +137,8 @@ class Reloads:
             log.exception("reload %d", self._number)
             mistakes = [f"{type(error).__name__}: {error}; this is a mistake of streamd's"]
         environment.give_back_memory()
-        if mistakes:
-            self._outcome = mistakes
-        self.report = ReloadReport(
-            number=self._number,
-            outcome="refused" if mistakes else "done",
-            mistakes=mistakes,
-            seconds=round(time.monotonic() - began, 3),
-        )
+        self._seconds = time.monotonic() - began
+        self._outcome = Refusal(mistakes) if mistakes else outcome
         self._wake()
 
     def _plan(self, running: Running) -> Plan:

@@ -1,11 +1,17 @@
-"""Detections in words: from a detector's findings to the events that are published."""
+"""What was found, scored and measured, as the messages that are published."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamd.detector import Detection
-from streamd.events import Event, at
+import numpy as np
+from numpy.typing import NDArray
+
+from streamd.detector import Detection, Detector, Hop
+from streamd.events import Event, Level, Score, at
+
+LOWEST_DB = -120.0
+"""Level of digital silence, in dB relative to full scale."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +68,39 @@ def event(
         model_sha256=model_sha256,
         latency_seconds=latency_seconds,
     )
+
+
+def score(hop: Hop, detector: Detector, clock: TakeClock, run: str, host: str) -> Score:
+    """Return what a model thinks of a hop."""
+    facts = detector.model.manifest
+    return Score(
+        run=run,
+        host=host,
+        source=hop.source,
+        time=at(clock.wall(hop.end_sample)),
+        take=clock.take,
+        model=facts.name,
+        end_sample=hop.end_sample,
+        posteriors={label: round(float(p), 4) for label, p in zip(facts.labels, hop.posteriors, strict=True)},
+        scores={label: round(float(s), 4) for label, s in zip(detector.labels, hop.scores, strict=True)},
+        onset_thresholds={label: spec.onset_threshold for label, spec in detector.decisions.items()},
+    )
+
+
+def level(pcm: NDArray[np.int16], clock: TakeClock, end_sample: int, run: str, host: str, source: str) -> Level:
+    """Return how loud samples are, shape (n,), of which end_sample is the first after them."""
+    audio = pcm.astype(np.float64) / 32768
+    return Level(
+        run=run,
+        host=host,
+        source=source,
+        time=at(clock.wall(end_sample)),
+        take=clock.take,
+        end_sample=end_sample,
+        rms_db=_decibels(float(np.sqrt(np.mean(audio**2)))),
+        peak_db=_decibels(float(np.abs(audio).max())),
+    )
+
+
+def _decibels(amplitude: float) -> float:
+    return round(max(LOWEST_DB, 20 * float(np.log10(max(amplitude, 1e-9)))), 2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.capture.specs import Command, Microphone, Recording, Spec
-from streamd.requests import LagReport, SourceReport, Status
+from streamd.requests import LagReport, ReloadReport, SourceReport, Status
 
 if TYPE_CHECKING:
     from streamd.capture.microphone import MicrophoneInfo
@@ -62,6 +62,14 @@ def status_sheets(status: Status) -> list[Sheet]:
         Sheet("endpoints", ("for", "endpoint"), list(status.endpoints.items())),
         Sheet("counters", ("counter", "n"), [(name, str(n)) for name, n in status.counters.items()]),
     ]
+
+
+def reload_sheets(report: ReloadReport) -> list[Sheet]:
+    """Return what came of a reload."""
+    if report.mistakes:
+        title = "reload refused; what ran before goes on"
+        return [Sheet(title, ("mistake",), [(line,) for line in report.mistakes])]
+    return [Sheet(f"reloaded in {report.seconds or 0.0:.2f} s")]
 
 
 def model_sheets(file: str, sha256: str, provider: str, manifest: Manifest) -> list[Sheet]:

@@ -18,18 +18,16 @@ from numpy.typing import NDArray
 from streamd.blocks import Block, Bye, Hello, Want, block_take
 from streamd.counters import Counters
 from streamd.detector import Detection, Hop
-from streamd.events import AudioGap, EndReason, Level, Score, SignalProblem, SourceStatus, at, slug
+from streamd.events import AudioGap, EndReason, SignalProblem, SourceStatus, at, slug
 from streamd.listeners import Listener
 from streamd.publish import Publisher
-from streamd.report import event
+from streamd.report import event, level, score
 from streamd.requests import SourceReport
 from streamd.signals import Signal
 from streamd.takes import Take
 
 log = logging.getLogger("streamd")
 
-LOWEST_DB = -120.0
-"""Level of digital silence, in dB relative to full scale."""
 SILENT_SECONDS = 5.0
 """An agent that was heard, and then says nothing for this long beyond a block, is frozen, cut off or has lost power."""
 
@@ -102,11 +100,19 @@ class LiveSource:
         if status != self.status or detail != self.detail:
             log.info("%s: %s", self.name, detail)
         self.status, self.detail = status, detail
+        self._publish_state(self.shown_detail(), gap, take)
+
+    def say_again(self, more: str = "") -> None:
+        """Publish how the source fares once more, with something added that is told this once."""
+        take = next((take for take in self._takes.values() if take.began), None)
+        self._publish_state("; ".join(filter(None, [self.shown_detail(), more])), None, take)
+
+    def _publish_state(self, detail: str, gap: AudioGap | None, take: Take | None) -> None:
         rate = take.sample_rate if take else None
         state = self.publisher.state(
             self.name,
             status=self._shown_status(),
-            detail=self.shown_detail(),
+            detail=detail,
             time=at(time.time()),
             take=take.name if take else None,
             sample_rate=rate,
@@ -202,7 +208,8 @@ class LiveSource:
             self.n_samples += len(pcm)
             self._look_at_signal(take, header, pcm)
         if take.is_first and self.publisher.wants_level(self.name):
-            self._publish_level(take, pcm)
+            publisher = self.publisher
+            self.publisher.send(level(pcm, take.clock(), take.position, publisher.run, publisher.host, self.name))
         return True
 
     def _look_at_signal(self, take: Take, header: Block, pcm: NDArray[np.int16]) -> None:
@@ -266,23 +273,8 @@ class LiveSource:
             latency = time.monotonic() - take.monotonic(hop.end_sample)
             listener.lags.add(latency)
         self._tell(listener, take, hop.detections, latency)
-        if not self.publisher.wants_scores(self.name, facts.name):
-            return
-        detector = listener.detector
-        self.publisher.send(
-            Score(
-                run=self.publisher.run,
-                host=self.publisher.host,
-                source=self.name,
-                time=at(take.clock().wall(hop.end_sample)),
-                take=take.name,
-                model=facts.name,
-                end_sample=hop.end_sample,
-                posteriors={label: round(float(p), 4) for label, p in zip(facts.labels, hop.posteriors, strict=True)},
-                scores={label: round(float(s), 4) for label, s in zip(detector.labels, hop.scores, strict=True)},
-                onset_thresholds={label: spec.onset_threshold for label, spec in detector.decisions.items()},
-            )
-        )
+        if self.publisher.wants_scores(self.name, facts.name):
+            self.publisher.send(score(hop, listener.detector, take.clock(), self.publisher.run, self.publisher.host))
 
     def _tell(self, listener: Listener, take: Take, detections: list[Detection], latency: float | None = None) -> None:
         """Publish events; latency is None where it can't be told or no new audio decided (a gap, an end)."""
@@ -362,22 +354,6 @@ class LiveSource:
                 self.step(listener)
                 self._tell(listener, take, listener.detector.end(self.name, reason))
 
-    def _publish_level(self, take: Take, pcm: NDArray[np.int16]) -> None:
-        audio = pcm.astype(np.float64) / 32768
-        rms, peak = float(np.sqrt(np.mean(audio**2))), float(np.abs(audio).max())
-        self.publisher.send(
-            Level(
-                run=self.publisher.run,
-                host=self.publisher.host,
-                source=self.name,
-                time=at(take.clock().wall(take.position)),
-                take=take.name,
-                end_sample=take.position,
-                rms_db=_decibels(rms),
-                peak_db=_decibels(peak),
-            )
-        )
-
     def _is_live(self) -> bool:
         return self.hello is not None and self.hello.live
 
@@ -415,7 +391,3 @@ class LiveSource:
             open_events=self.publisher.open_events(self.name),
             signal=self._shown_signal(),
         )
-
-
-def _decibels(amplitude: float) -> float:
-    return round(max(LOWEST_DB, 20 * float(np.log10(max(amplitude, 1e-9)))), 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,9 @@ HEALTHY_SECONDS = 10.0
 """A child that lived this long starts again after the first pause."""
 FROZEN_SECONDS = 3.0
 """Who watches less often than this was frozen itself: what a child did meanwhile is still to be heard of."""
+
+END_SECONDS = 1.0
+"""A child that was asked to end and has not is killed."""
 
 Cause = Literal["stalled", "killed", "failed", "not_started"]
 """Why a child is started again: it made no progress, a signal ended it, it ended with an error, or it never began."""
@@ -42,6 +46,10 @@ class _Child:
     """Since when it has been watched without a break."""
     stalled: str = ""
     """Why it was killed, if it made no progress."""
+    kill_at: float | None = None
+    """It was asked to end, and is killed if it has not by then."""
+    successor: _Child | None = None
+    """Who is to have its name then."""
 
 
 class Supervisor:
@@ -53,9 +61,29 @@ class Supervisor:
         self._on_death = on_death
 
     def start(self, name: str, command: Sequence[str], output: int | None = None) -> None:
-        """Start a child and keep it alive under this name; output is the file of its standard output, None for ours."""
-        child = self._children[name] = _Child(name, command, FIRST_PAUSE_SECONDS, output)
+        """Start a child and keep it alive under this name, once the one before it that was asked to end has.
+
+        output is the file of its standard output, None for ours.
+        """
+        child = _Child(name, command, FIRST_PAUSE_SECONDS, output)
+        before = self._children.get(name)
+        if before is not None and before.kill_at is not None:
+            before.successor = child
+            return
+        self._children[name] = child
         self._spawn(child)
+
+    def end(self, name: str) -> None:
+        """Ask a child to end, and forget it when it has; one that takes too long is killed."""
+        child = self._children.get(name)
+        if child is None:
+            return
+        child.restart_at = child.successor = None
+        if child.process is None:
+            del self._children[name]
+        elif child.kill_at is None:
+            child.process.terminate()
+            child.kill_at = time.monotonic() + END_SECONDS
 
     def n_restarts(self, name: str) -> int:
         """Return how often a child was started again; 0 for one that was never started here."""
@@ -79,7 +107,7 @@ class Supervisor:
             patience_seconds: how long it may go without.
         """
         child = self._children.get(name)
-        if child is None or child.process is None or child.stalled:
+        if child is None or child.process is None or child.stalled or child.kill_at is not None:
             return False
         now = time.monotonic()
         if now - child.watched_at > FROZEN_SECONDS:
@@ -104,18 +132,26 @@ class Supervisor:
 
     def reap(self) -> None:
         """Notice children that ended; one that ended with 0 has done its work and stays ended."""
-        for child in self._children.values():
+        for child in list(self._children.values()):
             if child.process is None or (code := child.process.poll()) is None:
                 continue
             _close_input(child.process)
             _kill_group(child.process.pid)  # what a dead agent leaves, such as its command
             child.process = None
-            if child.stalled:
+            if child.kill_at is not None:
+                self._replace(child)
+            elif child.stalled:
                 self._start_later(child, child.stalled, "stalled")
             elif code > 0:
                 self._start_later(child, f"ended with code {code}", "failed")
             elif code < 0:
                 self._start_later(child, f"was killed by {_signal(-code)}", "killed")
+
+    def _replace(self, child: _Child) -> None:
+        del self._children[child.name]
+        if child.successor is not None:
+            self._children[child.name] = child.successor
+            self._spawn(child.successor)
 
     def _start_later(self, child: _Child, how: str, cause: Cause) -> None:
         if time.monotonic() - child.started >= HEALTHY_SECONDS:
@@ -126,9 +162,18 @@ class Supervisor:
         self._on_death(child.name, how, cause)
 
     def restart_due(self) -> float | None:
-        """Start children whose pause is over; return the monotonic time of the next, or None."""
+        """Start children whose pause is over, kill those that don't end.
+
+        Returns:
+            The monotonic time of the next of either, or None.
+        """
         due = []
         for child in self._children.values():
+            if child.kill_at is not None and child.process is not None:
+                if child.kill_at <= time.monotonic():
+                    _kill_group(child.process.pid)
+                    child.kill_at = math.inf
+                due.append(child.kill_at)
             if child.restart_at is None:
                 continue
             if child.restart_at <= time.monotonic():
@@ -136,7 +181,7 @@ class Supervisor:
                 self._spawn(child)
             else:
                 due.append(child.restart_at)
-        return min(due, default=None)
+        return min((at for at in due if at < math.inf), default=None)
 
     def stop(self, timeout_seconds: float) -> None:
         """End all children: asked first (SIGTERM), killed with all they started after the time-out."""

@@ -13,6 +13,7 @@ from itertools import chain
 
 import msgspec
 
+from streamd.agents import Agents
 from streamd.blocks import Refuse, Want
 from streamd.config import Config, Source
 from streamd.intake import Intake, merged
@@ -28,20 +29,14 @@ class Plan:
     listeners: Sequence[Listener]
     """One for each entry of its models; those that run now still hear their old sources."""
 
+    def in_words(self) -> str:
+        """Return it in one line, as sources publish it."""
+        return f"{self.config.document.file} was read again"
+
     def heard_by(self, source: str) -> list[Listener]:
         """Return what will listen to a source."""
         uses = zip(self.listeners, self.config.models, strict=True)
         return [listener for listener, use in uses if source in use.sources]
-
-
-@dataclass(frozen=True)
-class Agents:
-    """How agents are started and ended."""
-
-    start: Callable[[Source], None]
-    """Start one, as soon as the one before it under this name has ended."""
-    end: Callable[[str], None]
-    """End one, without waiting for it."""
 
 
 def swap(
@@ -58,13 +53,11 @@ def swap(
     becomes = {source.name: source.capture for source in after.sources}
     for name in was.keys() - becomes.keys():
         _remove(name, sources, intake)
-        if was[name] is not None:
-            agents.end(name)
+        agents.end(name)
     restarted = [name for name in was.keys() & becomes.keys() if was[name] != becomes[name]]
     for name in restarted:
         sources[name].leave_agent("starting", "what it captures has changed; its agent is started anew")
-        if was[name] is not None:
-            agents.end(name)
+        agents.end(name)
     _relisten(plan, sources, intake)
     for listener, use in zip(plan.listeners, after.models, strict=True):
         listener.sources = use.sources
@@ -73,18 +66,19 @@ def swap(
             sources[source.name] = new_source(source, plan.heard_by(source.name), after)
         sources[source.name].max_lag_seconds = after.max_lag_seconds
         if source.capture is not None and (source.name in restarted or source.name not in was):
-            agents.start(source)
+            agents.start(source.name, source.capture)
     in_order = {name: sources[name] for name in becomes}
     sources.clear()
     sources.update(in_order)
 
 
 def _remove(name: str, sources: dict[str, LiveSource], intake: Intake) -> None:
-    gone = sources.pop(name)
+    gone = sources[name]
     hello = gone.hello
     reason = f"the configuration has no source {name} any more"
     gone.leave_agent("stopped", reason)
     gone.exchange((), keep_takes=False)
+    del sources[name]
     if hello is None:
         return
     intake.answer(name, Refuse(take=hello.take, reason=reason))
@@ -118,7 +112,5 @@ def _rates(wants: Sequence[Want]) -> list[int]:
 
 def _exchange(source: LiveSource, listeners: Sequence[Listener], *, keep_takes: bool) -> None:
     is_same = set(source.listeners) == set(listeners)
-    if is_same and keep_takes:
-        return
-    source.exchange(listeners, keep_takes=keep_takes)
-    source.say(source.status, source.detail)
+    if not (is_same and keep_takes):
+        source.exchange(listeners, keep_takes=keep_takes)

@@ -60,7 +60,19 @@ def test_every_command_and_option_is_in_the_reference() -> None:
     options = {literal for literal in literals if re.fullmatch(r"--[a-z-]+", literal)} - {"--version", "--config"}
     assert options
     assert {option for option in options if option not in text} == set()
-    for command in ("run", "demo", "replay", "listen", "devices", "check", "model", "capture", "status", "bench"):
+    for command in (
+        "run",
+        "demo",
+        "replay",
+        "listen",
+        "devices",
+        "check",
+        "model",
+        "capture",
+        "status",
+        "reload",
+        "bench",
+    ):
         assert f"`streamd {command}" in text
 
 

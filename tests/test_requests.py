@@ -109,7 +109,7 @@ def test_a_damaged_answer_is_read_or_a_message_error(answer: Answer, data: st.Da
     "frame", [b'{"ask": "reboot"}', b'{"ask": "\xff"}', b'{"ask": "status", "x": ' + b"[" * 100_000, b"[]"]
 )
 def test_what_is_no_request_is_told_what_is_one(frame: bytes) -> None:
-    with pytest.raises(MessageError, match=r"expected \{'ask': 'status'\}$"):
+    with pytest.raises(MessageError, match=r"expected \{'ask': 'status' or 'reload'\}$"):
         requests.decode_request(frame)
 
 

@@ -17,9 +17,9 @@ import msgspec
 from streamd.bench.jobs import DaemonJob, LoadJob, cores, started
 from streamd.bench.load import Asked, Sent
 from streamd.bench.parts import Parts
-from streamd.control import ask
+from streamd.control import ask_status
 from streamd.errors import EndpointError
-from streamd.requests import Status, StatusRequest
+from streamd.requests import Status
 from streamd.subscribe import Subscription
 
 START_SECONDS = 60.0
@@ -69,10 +69,7 @@ class Trial:
 
     def status(self) -> Status:
         """Ask the daemon how it fares."""
-        answer = ask(StatusRequest(), f"ipc://{self._folder}/control.sock", ANSWER_SECONDS)
-        if not isinstance(answer, Status):
-            raise EndpointError(f"the daemon refuses to answer: {answer.reason}")
-        return answer
+        return ask_status(f"ipc://{self._folder}/control.sock", ANSWER_SECONDS)
 
     def sent(self, n_sources: int | None = None) -> Sent:
         """Ask the load what it has sent; with n_sources, only so many are left from now on."""
@@ -91,7 +88,7 @@ class Trial:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                ask(StatusRequest(), f"ipc://{self._folder}/control.sock", 1.0)
+                ask_status(f"ipc://{self._folder}/control.sock", 1.0)
                 return
             except EndpointError:
                 if time.monotonic() > deadline or self.daemon.poll() is not None:

@@ -125,7 +125,7 @@ def test_a_model_that_fails_ends_the_daemon_with_one_line_and_no_event_is_left_o
     assert [(event.phase, event.end_reason) for event in told] == [("onset", None), ("offset", "shutdown")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_daemon_that_waits_for_its_microphone_ends_at_once(number: int) -> None:
     nowhere = {**os.environ, "PULSE_SERVER": "unix:/nonexistent"}
     with a_daemon('sources: {kitchen: {microphone: "no such microphone"}}', nowhere) as daemon:
