@@ -5,6 +5,7 @@
 #   make check    linter, formatter, types, import arrows; edits nothing
 #   make format   the formatter and the linter's safe repairs, written to the files
 #   make bench    every script in benchmarks/; what they compare streamd with gets a venv of its own, 600 MB
+#   make faults   a thousand faults, injected; half an hour, and docs/reliability.md is written of it
 #   make clean    remove what these commands made
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench faults clean
 
 run: .venv/ready-to-run
 	$(BIN)/streamd demo
@@ -33,6 +34,11 @@ format: .venv/ready-to-develop
 
 bench: .venv/ready-to-develop .venv/peers/detectors/made
 	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
+
+faults: .venv/ready-to-develop
+	scripts/install_system_packages.sh
+	STREAMD_FAULTS=1 $(BIN)/python -m pytest tests/faults --override-ini timeout=3600; \
+	result=$$?; $(BIN)/python tests/faults/write_page.py && exit $$result
 
 .venv/peers/detectors/made: benchmarks/peers/requirements.txt | .venv/ready-to-develop
 	benchmarks/peers/make_venv.sh

@@ -43,7 +43,7 @@ WAITING_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 1.0
 HEALTHY_SECONDS = 10.0
 """An input that ran this long is opened again after the first pause."""
-LONGEST_PAUSE_SECONDS = {Microphone: 4.0, Command: 30.0, Recording: 4.0}
+LONGEST_PAUSE_SECONDS = {Microphone: 3.0, Command: 30.0, Recording: 4.0}
 IDLE_READ_SECONDS = 0.05
 SHORTEST_READ_SECONDS = 0.01
 LAST_WORD_SECONDS = 0.2
