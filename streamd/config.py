@@ -19,10 +19,11 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from streamd import endpoints, shipped, yaml_lines
+from streamd import admission, endpoints, shipped, yaml_lines
 from streamd.capture.specs import Command, Microphone, Recording, Spec
 from streamd.config_shape import EndpointsSection, LabelSection, ModelSection, SourceSection, StreamdYaml
 from streamd.errors import ConfigError, ModelError
+from streamd.keys import KeyPair, Permissions
 from streamd.manifest import Manifest
 from streamd.override import DecisionOverride
 from streamd.spelling import did_you_mean
@@ -37,7 +38,7 @@ OPTIONS = {
     "microphone": {"channel", "sample_rate"},
     "command": {"sample_rate", "n_channels"},
     "recording": {"repeat", "fast"},
-    "remote": set[str](),
+    "remote": {"key"},
 }
 """What a source may be, and the keys that belong to each kind."""
 
@@ -80,6 +81,10 @@ class Config:
     device_lost: Literal["cpu", "stop"]
     endpoints: Endpoints
     max_lag_seconds: float
+    key_pair: KeyPair | None
+    """The daemon's own keys; None if it can't be reached from beyond this machine."""
+    permissions: Permissions
+    """What other keys may do."""
     document: Document
     """Where everything is written, for mistakes that show only later."""
 
@@ -108,6 +113,7 @@ def parse(data: bytes, file: str, folder: Path) -> Config:
     """
     given, document = yaml_lines.read(data, file, StreamdYaml)
     names = _names(document)
+    pair, permissions = admission.read(given, document)
     config = Config(
         sources=tuple(
             Source(name, _capture(section, ("sources", name), document, folder))
@@ -119,6 +125,8 @@ def parse(data: bytes, file: str, folder: Path) -> Config:
         device_lost=given.device_lost,
         endpoints=_endpoints(given.endpoints, document, folder),
         max_lag_seconds=given.max_lag_seconds,
+        key_pair=pair,
+        permissions=permissions,
         document=document,
     )
     document.check()
@@ -284,7 +292,7 @@ def _endpoints(section: EndpointsSection, document: Document, folder: Path) -> E
 
 def _endpoint_problem(text: str, folder: Path) -> str:
     """Return what is wrong with an endpoint, or ""."""
-    expected = "expected ipc://PATH or tcp://127.0.0.1:PORT"
+    expected = "expected ipc://PATH or tcp://ADDRESS:PORT"
     if text.startswith("ipc://"):
         if text == "ipc://" or text.startswith(("ipc://@", "ipc://*")):
             return expected
@@ -295,10 +303,10 @@ def _endpoint_problem(text: str, folder: Path) -> str:
     if found is None or not 0 < int(found[3]) <= 65_535:
         return expected
     try:
-        is_here = ipaddress.ip_address(found[1] or found[2]).is_loopback
+        ipaddress.ip_address(found[1] or found[2])
     except ValueError:
-        is_here = False
-    return "" if is_here else f"{expected}: beyond this machine it needs keys, which come in a later version"
+        return f"{expected}: an address of this machine, or 0.0.0.0 for all it has"
+    return ""
 
 
 def _absolute(endpoint: str, folder: Path) -> str:

@@ -81,6 +81,17 @@ class SourceSection(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
+    key: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="Public key of the remote agent, from `streamd keys list` there, in quotes: who has it may "
+                "speak for this source, and nobody without a key.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class LabelSection(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -162,7 +173,10 @@ class ModelSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EndpointsSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the daemon can be reached: ipc://PATH, or tcp://127.0.0.1:PORT. Left out: in the runtime folder."""
+    """Where the daemon can be reached: ipc://PATH or tcp://ADDRESS:PORT. Left out: in the runtime folder.
+
+    Beyond this machine (tcp://0.0.0.0:PORT, tcp://192.168.1.5:PORT) only who has an authorised key gets in.
+    """
 
     events: (
         Annotated[_Endpoints, Meta(title="an endpoint or a list of them", description="Publishes events.")] | UnsetType

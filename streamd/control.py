@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import zmq
 
@@ -50,6 +51,7 @@ class ControlServer:
         listen_at: Sequence[str],
         answer: Callable[[Request], Answer],
         counters: Counters,
+        bind: Callable[[zmq.Socket[Any], Sequence[str]], None] = endpoints.bind_all,
     ) -> None:
         self.socket = context.socket(zmq.ROUTER)
         """For the daemon's poller: readable when somebody asked."""
@@ -59,7 +61,7 @@ class ControlServer:
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        endpoints.bind_all(self.socket, listen_at)
+        bind(self.socket, listen_at)
 
     def on_readable(self) -> None:
         """Answer those who asked, at most MAX_AT_ONCE; what is no request is refused and counted."""

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -29,6 +30,7 @@ from streamd.counters import Counters
 from streamd.detector import MAX_BATCH_ON_GPU
 from streamd.device_loss import DeviceLoss
 from streamd.errors import DeviceError, DeviceLostError, ModelError, StreamdError
+from streamd.gate import Gate
 from streamd.intake import MAX_MESSAGES, Intake
 from streamd.listeners import Listener, load_listeners
 from streamd.model import CUDA
@@ -98,13 +100,16 @@ class Daemon:
             for word, default in endpoints.default_endpoints(folder).items()
         }
         context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
-        self._publisher = Publisher(context, self._listen_at["events"], self._run, self._host, self._counters)
+        self._gate = Gate(context, config.key_pair, config.permissions, self._counters)
+        stack.callback(self._gate.close)
+        binds = partial(self._gate.bind, "events"), partial(self._gate.bind, "control")
+        self._publisher = Publisher(context, self._listen_at["events"], self._run, self._host, self._counters, binds[0])
         stack.callback(self._publisher.close)
         self._notifier = Notifier()
         self._progress = Progress(self._notifier, self._publisher)
-        self._control = ControlServer(context, self._listen_at["control"], self._answer, self._counters)
+        self._control = ControlServer(context, self._listen_at["control"], self._answer, self._counters, binds[1])
         stack.callback(self._control.close)
-        self._intake = Intake(context, self._listen_at["audio"], self._counters)
+        self._intake = Intake(context, self._listen_at["audio"], self._counters, self._gate)
         stack.callback(self._intake.close)
 
         self._sources: dict[str, LiveSource] = {}
@@ -141,7 +146,10 @@ class Daemon:
     def loop(self) -> None:
         """Work until a signal ends it."""
         poller = zmq.Poller()
-        for channel in (self._intake.socket, self._publisher.socket, self._control.socket, self._wake.socket):
+        doors = {self._publisher.socket: self._publisher.on_readable, self._control.socket: self._control.on_readable}
+        if self._gate.socket is not None:
+            doors[self._gate.socket] = self._gate.on_readable
+        for channel in (self._intake.socket, self._wake.socket, *doors):
             poller.register(channel, zmq.POLLIN)
         next_heartbeat = time.monotonic()
         while not self._stopping:
@@ -156,20 +164,23 @@ class Daemon:
                 if (wait := self._next_turn - time.monotonic()) > 0:
                     time.sleep(wait)
                 self._take_in()
-            if self._publisher.socket in awake:
-                self._publisher.on_readable()
-            if self._control.socket in awake:
-                self._control.on_readable()
+            for channel in awake.keys() & doors.keys():
+                doors[channel]()
             if self._wake.socket.fileno() in awake:
                 self._on_wake()
             if time.monotonic() >= next_heartbeat:
                 next_heartbeat = max(next_heartbeat + HEARTBEAT_SECONDS, time.monotonic())
-                if not self._intake.socket.poll(0):  # what waits unread is not missing
-                    killed = self._agents.kill_stalled(self._sources)
-                    for name in self._sources.keys() - killed:
-                        self._sources[name].check_silence()
-                self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
-                self._progress.look(self._sources.values(), self._listeners)
+                self._beat()
+
+    def _beat(self) -> None:
+        """Do what is done once a second."""
+        self._gate.count()
+        if not self._intake.socket.poll(0):  # what waits unread is not missing
+            killed = self._agents.kill_stalled(self._sources)
+            for name in self._sources.keys() - killed:
+                self._sources[name].check_silence()
+        self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
+        self._progress.look(self._sources.values(), self._listeners)
 
     def _is_starting(self, source: Source) -> bool:
         # A device whose opening hangs must not hold up the start for ever: one end of its agent, and that is told.
@@ -264,6 +275,7 @@ class Daemon:
         if not isinstance(outcome, Refusal):
             swap(outcome, self._config, self._sources, self._new_source, self._intake, self._agents)
             self._config, self._listeners = outcome.config, list(outcome.listeners)
+            self._gate.permissions = outcome.config.permissions
             self._device_loss = DeviceLoss(outcome.config.device_lost)
             self._progress = Progress(self._notifier, self._publisher)  # it counts the work of those that were
         self._counters.add("reloads.refused" if isinstance(outcome, Refusal) else "reloads.done")

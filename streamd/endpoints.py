@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import ipaddress
 import os
+import re
 import socket as sockets
 import stat
 import sys
@@ -21,7 +23,8 @@ from typing import Any, Final, Literal, Self
 import msgspec
 import zmq
 
-from streamd.errors import EndpointError
+from streamd import keys
+from streamd.errors import EndpointError, KeysError
 
 Word = Literal["events", "audio", "control"]
 """What an endpoint is for."""
@@ -94,31 +97,77 @@ def check_length(endpoint: str) -> None:
         )
 
 
-def bind(socket: zmq.Socket[Any], endpoint: str) -> None:
-    """Bind a socket; raises EndpointError with the endpoint and the reason if that can't be done."""
+def is_beyond(endpoint: str) -> bool:
+    """Tell whether an endpoint may be reached from, or leads, beyond this machine: there both ends need keys."""
+    host = host_of(endpoint)
+    if host is None or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, an interface or *
+        return True
+
+
+def host_of(endpoint: str) -> str | None:
+    """Return the host of a tcp endpoint, None of any other."""
+    found = re.fullmatch(r"tcp://(?:[^;]*;)?(?:\[([^]]*)\]|(.*)):[^:]*", endpoint)
+    return (found[1] or found[2]) if found else None
+
+
+def needs_keys(endpoint: str) -> EndpointError:
+    """Return the error of an endpoint beyond this machine where there are no keys."""
+    return EndpointError(f"{endpoint}: beyond this machine it needs keys; make them with `streamd keys new`")
+
+
+def bind(socket: zmq.Socket[Any], endpoint: str, *, shared: bool = False) -> None:
+    """Bind a socket; raises EndpointError with the endpoint and the reason if that can't be done.
+
+    A socket in the file system is for its user alone. A shared one is for the group, too, if its folder is: ours,
+    open to the group and to nobody else (drwxr-x---), as that of the system service.
+    """
     check_length(endpoint)
     if endpoint.startswith("ipc://") and _why_silent(endpoint) is None:  # ZeroMQ would take it from its owner
         raise EndpointError(f"{endpoint}: another process listens there; stop it, or choose another endpoint")
+    socket.setsockopt(zmq.IPV6, endpoint.startswith("tcp://["))
+    mask = os.umask(0o177)  # at no moment may anybody else connect
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
         raise EndpointError(f"{endpoint}: can't listen there: {zmq.strerror(error.errno or 0)}") from error
+    finally:
+        os.umask(mask)
+    if shared and endpoint.startswith("ipc://"):
+        file = Path(endpoint.removeprefix("ipc://"))
+        folder = file.parent.stat()
+        if folder.st_uid == os.getuid() and folder.st_mode & 0o077 == 0o050:
+            file.chmod(0o660)
 
 
-def bind_all(socket: zmq.Socket[Any], listen_at: Iterable[str]) -> None:
+def bind_all(socket: zmq.Socket[Any], listen_at: Iterable[str], *, shared: bool = False) -> None:
     """Bind a socket to every endpoint; if one can't be had, the socket is closed and EndpointError raised."""
     try:
         for endpoint in listen_at:
-            bind(socket, endpoint)
+            bind(socket, endpoint, shared=shared)
     except BaseException:
         socket.close(linger=0)
         raise
 
 
-def connect(socket: zmq.Socket[Any], endpoint: str) -> None:
-    """Connect a socket, whether or not anybody listens yet; raises EndpointError if that is no endpoint."""
+def connect(socket: zmq.Socket[Any], endpoint: str, keys_folder: Path | None = None) -> None:
+    """Connect a socket, whether or not anybody listens yet; beyond this machine with the keys in a folder.
+
+    Raises:
+        EndpointError: that is no endpoint.
+        KeysError: it lies beyond this machine, and our keys or its daemon's lack in the folder (None: the user's).
+    """
     check_length(endpoint)
+    if is_beyond(endpoint):
+        try:
+            keys.arm_client(socket, host_of(endpoint) or "", keys_folder or keys.keys_folder())
+        except KeysError as error:
+            raise KeysError(f"{endpoint}: both ends need keys: {error}") from error
     try:
+        socket.setsockopt(zmq.IPV6, endpoint.startswith("tcp://["))
         socket.connect(endpoint)
     except zmq.ZMQError as error:
         raise EndpointError(

@@ -9,7 +9,8 @@
     ├── DeviceError       a microphone, a GPU or a library that is not there
     │   └── DeviceLostError   a GPU that was there, and is lost or has no memory left
     ├── MessageError      bytes from another process that break their contract
-    └── EndpointError     an endpoint that nobody serves, or that somebody else holds
+    ├── EndpointError     an endpoint that nobody serves, or that somebody else holds
+    └── KeysError         keys that lack, that others can read, or that are refused
 
 A message is one line that says what was found, what was expected and what to do.
 Exit codes are those of BSD's sysexits.h.
@@ -78,3 +79,9 @@ class EndpointError(StreamdError):
     """An endpoint that nobody serves, or that another daemon holds."""
 
     exit_code = 69
+
+
+class KeysError(StreamdError):
+    """Keys that lack, that are none, that others could read or change, or that a daemon refuses."""
+
+    exit_code = 77

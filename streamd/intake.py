@@ -12,6 +12,7 @@ from streamd import blocks, endpoints
 from streamd.blocks import Block, Bye, Done, Hello, Refuse, Waiting, Want
 from streamd.counters import Counters
 from streamd.errors import MessageError
+from streamd.gate import Gate
 from streamd.sources import LiveSource
 
 MAX_MESSAGES = 32
@@ -21,6 +22,7 @@ QUEUE_BLOCKS = 64
 
 # As plain numbers: pyzmq's own, which are enumerations, cost more than what they ask for.
 _EVENTS, _POLLIN, _NOBLOCK = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.NOBLOCK)
+_HANDSHAKE_MS = 5000
 
 
 class Intake:
@@ -30,10 +32,19 @@ class Intake:
         EndpointError: an endpoint can't be bound.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], listen_at: Sequence[str], counters: Counters) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        listen_at: Sequence[str],
+        counters: Counters,
+        gate: Gate | None = None,
+    ) -> None:
         self._counters = counters
         self._senders: dict[str, bytes] = {}
         """Whose hello was accepted last, by source."""
+        self._gate = gate
+        self._key: str | None = None
+        """Who sent the last message; None: somebody on this machine, who needs no key."""
         self.socket = context.socket(zmq.ROUTER)
         """For the daemon's poller: readable when an agent said something."""
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -44,7 +55,12 @@ class Intake:
         # must find its takes unbroken.
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
-        endpoints.bind_all(self.socket, listen_at)
+        # Who connects and says nothing is soon gone.
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        if gate is None:
+            endpoints.bind_all(self.socket, listen_at)
+        else:
+            gate.bind("audio", self.socket, listen_at)
 
     def take_in(self, sources: Mapping[str, LiveSource], most: int = MAX_MESSAGES) -> bool:
         """Take in what waits, at most so many messages, and hand it to the sources it is about; tell if it was all."""
@@ -57,6 +73,8 @@ class Intake:
             except MessageError as error:
                 self._counters.add("messages.refused")
                 self._reply(sender, Refuse(take="", reason=str(error)))
+                continue
+            if self._gate is not None and self._gate.socket is not None and not self._may_speak(sender, message):
                 continue
             if isinstance(message, Block):
                 self._hear(sender, message, pcm, sources)
@@ -74,13 +92,26 @@ class Intake:
 
     def _receive(self) -> list[memoryview]:
         """Return the frames of the next message: views of ZeroMQ's memory, at half the price of copies."""
-        frames = []
+        frames: list[memoryview] = []
         more = True
         while more:
             frame = self.socket.recv(_NOBLOCK, False)
+            if not frames and self._gate is not None and self._gate.socket is not None:
+                self._key = _key_of(frame)
             frames.append(frame.buffer)
             more = frame.more
         return frames
+
+    def _may_speak(self, sender: memoryview, message: blocks.Said) -> bool:
+        """Tell whether whoever sent the last message may speak for all its sources; if not, they are told."""
+        if self._gate is None:
+            return True
+        forbidden = [name for name in message.sources if not self._gate.may_speak(self._key, name)]
+        if forbidden:
+            take = message.take if isinstance(message, Hello | Block) else ""
+            reason = f"{'this key' if self._key else 'who has no key'} may not speak for {', '.join(forbidden)}"
+            self._reply(sender, Refuse(take=take, reason=reason))
+        return not forbidden
 
     def _knows(self, message: Waiting | Bye | Block, sources: Mapping[str, LiveSource]) -> bool:
         n_unknown = sum(name not in sources for name in message.sources)
@@ -132,3 +163,11 @@ def merged(wants: Iterable[Want]) -> list[Want]:
         other = by_rate.get(want.sample_rate, want)
         by_rate[want.sample_rate] = msgspec.structs.replace(want, n_samples=min(want.n_samples, other.n_samples))
     return list(by_rate.values())
+
+
+def _key_of(frame: zmq.Frame) -> str | None:
+    """Return the key that the gate let in for a frame's connection, None of one that needs none."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:  # the connection has no such property
+        return None

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import zmq
@@ -57,7 +58,13 @@ class Publisher:
     """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], listen_at: Sequence[str], run: str, host: str, counters: Counters
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        listen_at: Sequence[str],
+        run: str,
+        host: str,
+        counters: Counters,
+        bind: Callable[[zmq.Socket[Any], Sequence[str]], None] = endpoints.bind_all,
     ) -> None:
         self.run = run
         self.host = host
@@ -81,7 +88,7 @@ class Publisher:
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-        endpoints.bind_all(self.socket, listen_at)
+        bind(self.socket, listen_at)
 
     def next_seq(self, source: str) -> int:
         """Take the number of this source's next Event or State; each that is taken must be sent, in order."""

@@ -30,7 +30,7 @@ from streamd.swap import Plan
 
 log = logging.getLogger("streamd")
 
-RELOADABLE = {"sources", "models", "device", "device_lost", "max_lag_seconds", "document"}
+RELOADABLE = {"sources", "models", "device", "device_lost", "max_lag_seconds", "permissions", "document"}
 """Fields of a configuration that a reload may change; sockets and processes that others rely on stay."""
 CLOSE_SECONDS = 0.5
 

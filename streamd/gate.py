@@ -1,0 +1,150 @@
+"""The daemon's gate: who may connect from beyond this machine, and a count of who was turned away.
+
+Sockets in the file system are guarded by their modes, tcp on loopback is open to this machine. Every
+other endpoint is a CURVE server: ZeroMQ asks one handler (ZAP, rfc.zeromq.org/spec/27) about each key
+that connects, and the daemon's loop answers for it. There is no thread, and no way in without an answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import zmq
+from zmq.utils import z85
+
+from streamd import endpoints
+from streamd.counters import Counters
+from streamd.keys import KeyPair, Permissions
+
+log = logging.getLogger("streamd")
+
+MAX_AT_ONCE = 64
+"""Keys that are answered for before the daemon's loop goes on."""
+MAX_LINES = 100
+"""Strangers that are told of in the log of one run; the counters go on."""
+
+_ZAP = "inproc://zeromq.zap.01"
+_EVENTS = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
+
+
+class Gate:
+    """Binds the daemon's sockets, answers for the keys that connect, and counts.
+
+    Counters: `connections.accepted` and `connections.established` (their difference were no ZeroMQ, said
+    nothing, or were refused), and `auth.refused`: without a key, with the wrong one, or with one that
+    may not do what it asked for.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        pair: KeyPair | None,
+        permissions: Permissions,
+        counters: Counters,
+    ) -> None:
+        self.permissions = permissions
+        """May be replaced while it runs: from then on others may come in, speak and ask."""
+        self.socket: zmq.Socket[bytes] | None = None
+        """For the daemon's poller: readable when somebody's key must be answered for; None without keys."""
+        self._pair = pair
+        self._counters = counters
+        self._context = context
+        self._monitors: list[tuple[zmq.Socket[bytes], frozenset[bytes]]] = []
+        self._told: set[str] = set()
+        if pair is not None:
+            self.socket = context.socket(zmq.REP)
+            self.socket.setsockopt(zmq.LINGER, 0)
+            self.socket.bind(_ZAP)
+
+    def bind(self, word: endpoints.Word, socket: zmq.Socket[Any], listen_at: Sequence[str]) -> None:
+        """Bind a socket where it can be reached, and guard it; it is closed if one endpoint can't be had.
+
+        Raises:
+            EndpointError: an endpoint can't be bound, or lies beyond this machine and there are no keys.
+        """
+        beyond = [endpoint for endpoint in listen_at if endpoints.is_beyond(endpoint)]
+        self._watch(socket, frozenset(endpoint.encode() for endpoint in set(listen_at) - set(beyond)))
+        # ZeroMQ's options count for what is bound after them.
+        endpoints.bind_all(
+            socket, [each for each in listen_at if each not in beyond], shared=word in ("events", "history")
+        )
+        if not beyond:
+            return
+        if self._pair is None:
+            socket.close(linger=0)
+            raise endpoints.needs_keys(beyond[0])
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt_string(zmq.CURVE_SECRETKEY, self._pair.secret)
+        socket.setsockopt_string(zmq.ZAP_DOMAIN, word)
+        # Without this, nobody to ask would mean that anybody may come in.
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        endpoints.bind_all(socket, beyond)
+
+    def on_readable(self) -> None:
+        """Answer for those who connect, at most MAX_AT_ONCE."""
+        for _ in range(MAX_AT_ONCE):
+            if self.socket is None or not self.socket.poll(0):
+                return
+            version, request, domain, address, _, mechanism, *credentials = self.socket.recv_multipart(zmq.NOBLOCK)
+            key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" and credentials else ""
+            word = domain.decode()
+            is_known = self.permissions.may_enter(key, word)
+            if not is_known:
+                # Counted with the failed handshakes, of which this becomes one.
+                who = f"key '{key}' from {address.decode(errors='replace')}"
+                self._tell(f"{who} may not come in for {word}; `streamd keys authorize` would let it")
+            code = b"200" if is_known else b"400"
+            self.socket.send_multipart([version, request, code, b"", key.encode() if is_known else b"", b""])
+
+    def may_speak(self, key: str | None, source: str) -> bool:
+        """Tell whether an agent may speak for a source, and count it if not; key None is somebody on this machine."""
+        if self.permissions.may_speak(key, source):
+            return True
+        self._counters.add("auth.refused")
+        self._tell(f"{f'key {key!r}' if key else 'somebody without a key'} may not speak for {source}")
+        return False
+
+    def count(self) -> None:
+        """Count who connected and who was turned away since the last call; to be called once a second."""
+        for monitor, open_endpoints in self._monitors:
+            while int(monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                event, endpoint = monitor.recv_multipart(zmq.NOBLOCK)
+                (kind,) = struct.unpack("=H", event[:2])
+                if kind == zmq.EVENT_ACCEPTED:
+                    self._counters.add("connections.accepted")
+                elif kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    self._counters.add("connections.established")
+                elif endpoint not in open_endpoints:
+                    self._counters.add("auth.refused")
+                    if kind == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+                        self._tell(f"somebody without a key, or who expects another daemon's, at {endpoint.decode()}")
+
+    def close(self) -> None:
+        """Close its sockets; those that it guards are their owners'."""
+        for monitor, _ in self._monitors:
+            monitor.close(0)
+        if self.socket is not None:
+            self.socket.close(0)
+
+    def _watch(self, socket: zmq.Socket[Any], open_endpoints: frozenset[bytes]) -> None:
+        name = f"inproc://gate-{os.urandom(6).hex()}"
+        socket.monitor(name, _EVENTS)
+        monitor = self._context.socket(zmq.PAIR)
+        # Without a bound: a full queue would hold up ZeroMQ's own thread, and with it all audio.
+        monitor.setsockopt(zmq.RCVHWM, 0)
+        monitor.connect(name)
+        self._monitors.append((monitor, open_endpoints))
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told and len(self._told) < MAX_LINES:
+            self._told.add(line)
+            log.warning("%s", line)
