@@ -22,7 +22,8 @@ first steps:
   streamd replay door.wav --json        a recording's events, one line of JSON each
   streamd check -c streamd.yaml         every mistake of a configuration at once
 
-A command ends with 0, or with a code of sysexits.h: 64 usage, 65 data, 69 not available, 76 protocol, 78 configuration.
+A command ends with 0, or with a code of sysexits.h: 64 usage, 65 data, 69 not available, 76 protocol, 77 keys,
+78 configuration.
 """
 
 
@@ -204,8 +205,38 @@ def _parser() -> _Parser:
     )
     one.add_argument("--json", type=Path, metavar="FILE", dest="json_file", help="write everything to a file, as JSON")
 
+<<<<<<< HEAD
     one = add("reload", "Have a running daemon read its configuration again, and go on with it if it has no mistake.")
     _add_endpoint(one, "where the daemon answers")
+=======
+    one = add(
+        "keys",
+        "Make and keep the keys with which daemons, agents and listeners on several machines know each other.",
+        "streamd keys new                                    here, for this user",
+        "streamd keys authorize 'KEY' --listen --control     on a daemon's machine: who has KEY may listen and ask",
+        "streamd keys authorize 'KEY' --speak attic          … may bring the audio of attic",
+        "streamd keys trust hall 'KEY'                       on the others: the daemon on hall has KEY",
+        has_json=False,
+    )
+    actions = one.add_subparsers(metavar="ACTION", dest="action", required=True, parser_class=_Parser)
+    _add_keys(actions.add_parser("new", help="make a pair of keys; the secret one stays here"))
+    action = actions.add_parser("authorize", help="let a key come in to the daemon here")
+    action.add_argument("key", metavar="KEY", help="public key of a listener or an agent, in '…'")
+    action.add_argument("--listen", action="store_true", help="it may have events, also those of the past")
+    action.add_argument("--control", action="store_true", help="it may ask for the status, and reload")
+    action.add_argument(
+        "--speak", action="append", default=[], metavar="SOURCE", help="it may bring the audio of a source; again: more"
+    )
+    action.add_argument("--who", default="", metavar="TEXT", help="whose key it is, for people")
+    _add_keys(action)
+    action = actions.add_parser("trust", help="believe a daemon on another machine")
+    action.add_argument("host", metavar="HOST", help="name or address, as in tcp://HOST:PORT")
+    action.add_argument("key", metavar="KEY", help="public key of its daemon, in '…'")
+    _add_keys(action)
+    action = actions.add_parser("list", help="print our public key, who may come in here, and which daemons we believe")
+    action.add_argument("--json", action="store_true", help="print JSON instead of text")
+    _add_keys(action)
+>>>>>>> 7cf5c4f (streamd keys, two machines, who is refused and told why; sockets have the modes they need)
 
     one = add("status", "Print how a running daemon fares.")
     _add_endpoint(one, "where the daemon answers")
@@ -218,6 +249,16 @@ def _add_config(parser: argparse.ArgumentParser, text: str, *, required: bool = 
 
 def _add_endpoint(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--endpoint", metavar="E", help=f"{text} (default: looked for on this machine)")
+    _add_keys(parser)
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="FOLDER",
+        help="where keys are, for a daemon beyond this machine (default: streamd/keys among the user's configurations)",
+    )
 
 
 def _number(text: str, low: float, high: float) -> float:

@@ -159,7 +159,9 @@ def _listen(args: Namespace) -> int:
     also: Sequence[Literal["heartbeat", "score", "level"]] = ("heartbeat",)
     if args.scores:
         also = ("heartbeat", "score", "level")
-    with Subscription(args.endpoint, sources=args.source, labels=args.label, also=also) as subscription:
+    with Subscription(
+        args.endpoint, sources=args.source, labels=args.label, also=also, keys_folder=args.keys
+    ) as subscription:
         output = _output(args)
         patience = SECONDS_A_PICTURE if args.scores else None
         heard = _heard(subscription, patience, may_be_wrong=bool(args.endpoint or args.source))
@@ -240,7 +242,7 @@ def _capture(args: Namespace) -> int:
     from streamd import endpoints
     from streamd.capture import agent
 
-    return agent.run(args.source, capture_spec(args), args.endpoint or endpoints.find("audio"))
+    return agent.run(args.source, capture_spec(args), args.endpoint or endpoints.find("audio"), keys_folder=args.keys)
 
 
 def capture_spec(args: Namespace) -> Spec:
@@ -270,7 +272,7 @@ def _status(args: Namespace) -> int:
     from streamd import control
     from streamd.sheets import status_sheets
 
-    answer = control.ask_status(args.endpoint)
+    answer = control.ask_status(args.endpoint, keys_folder=args.keys)
     _output(args).sheets(status_sheets(answer), answer)
     return 0
 
@@ -279,9 +281,16 @@ def _reload(args: Namespace) -> int:
     from streamd import control
     from streamd.sheets import reload_sheets
 
-    report = control.ask_reload(args.endpoint)
+    report = control.ask_reload(args.endpoint, keys_folder=args.keys)
     _output(args).sheets(reload_sheets(report), report)
     return ConfigError.exit_code if report.mistakes else 0
+
+
+def _keys(args: Namespace) -> int:
+    from streamd import keyring
+
+    _output(args).sheets(*keyring.obey(args))
+    return 0
 
 
 def _bench(args: Namespace) -> int:
@@ -303,6 +312,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "model": _model,
     "capture": _capture,
     "bench": _bench,
+    "keys": _keys,
     "status": _status,
     "reload": _reload,
 }

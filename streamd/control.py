@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import zmq
 
-from streamd import endpoints
+from streamd import endpoints, refusal
 from streamd.counters import Counters
+<<<<<<< HEAD
 from streamd.errors import EndpointError, MessageError
 from streamd.requests import (
     Answer,
@@ -25,6 +27,10 @@ from streamd.requests import (
     decode_request,
     encode,
 )
+=======
+from streamd.errors import EndpointError, KeysError, MessageError
+from streamd.requests import Answer, Refused, Request, decode_answer, decode_request, encode
+>>>>>>> 7cf5c4f (streamd keys, two machines, who is refused and told why; sockets have the modes they need)
 
 MAX_REQUEST_BYTES = 64 << 10
 """A larger request ends its asker's connection."""
@@ -85,49 +91,63 @@ class ControlServer:
         self.socket.close()
 
 
-def ask(request: Request, endpoint: str | None = None, timeout_seconds: float = 2.0) -> Answer:
+def ask(
+    request: Request, endpoint: str | None = None, timeout_seconds: float = 2.0, *, keys_folder: Path | None = None
+) -> Answer:
     """Ask a daemon and return its answer; `endpoint` None looks for one on this machine.
+
+    keys_folder: where keys are for a daemon beyond this machine; None is the user's (`keys.keys_folder`).
 
     Raises:
         EndpointError: no daemon is there, or it did not answer in time.
+        KeysError: a daemon beyond this machine: keys lack, or are refused.
         MessageError: what came back is no answer of a streamd this version knows.
     """
     where = endpoint or endpoints.find("control")
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
-    with contextlib.closing(socket):
+    with (
+        contextlib.closing(socket),
+        contextlib.closing(refusal.Watch(socket, where, "--control", keys_folder)) as watch,
+    ):
         socket.setsockopt(zmq.LINGER, 0)
-        endpoints.connect(socket, where)
+        endpoints.connect(socket, where, keys_folder)
         socket.send(encode(request))
         if not socket.poll(round(timeout_seconds * 1000)):
+            if problem := watch.problem():
+                raise KeysError(problem)
             raise EndpointError(f"{where}: no answer within {timeout_seconds:g} s; does a daemon run there?")
         return decode_answer(socket.recv())
 
 
-def ask_status(endpoint: str | None = None, timeout_seconds: float = 2.0) -> Status:
+def ask_status(
+    endpoint: str | None = None, timeout_seconds: float = 2.0, *, keys_folder: Path | None = None
+) -> Status:
     """Ask a daemon how it is, and return that; otherwise as `ask`.
 
     Raises:
         EndpointError: also if it refuses to tell.
     """
-    answer = ask(StatusRequest(), endpoint, timeout_seconds)
+    answer = ask(StatusRequest(), endpoint, timeout_seconds, keys_folder=keys_folder)
     if not isinstance(answer, Status):
         raise EndpointError(f"the daemon refuses to answer: {answer.reason if isinstance(answer, Refused) else answer}")
     return answer
 
 
-def ask_reload(endpoint: str | None = None, timeout_seconds: float = 180.0) -> ReloadReport:
+def ask_reload(
+    endpoint: str | None = None, timeout_seconds: float = 180.0, *, keys_folder: Path | None = None
+) -> ReloadReport:
     """Have a daemon read its configuration again, and return what came of it.
 
     Raises:
         EndpointError, MessageError: as of `ask`; also if it has not ended within the time-out.
     """
     where = endpoint or endpoints.find("control")
-    answer = ask(ReloadRequest(), where)
+    answer = ask(ReloadRequest(), where, keys_folder=keys_folder)
     if not isinstance(answer, Reloading):
         raise EndpointError(f"the daemon refuses a reload: {answer.reason if isinstance(answer, Refused) else answer}")
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
-        report = ask_status(where).reload
+        report = ask_status(where, keys_folder=keys_folder).reload
         if report is not None and report.number >= answer.number and report.outcome != "loading":
             return report
         time.sleep(LOOK_SECONDS)

@@ -30,6 +30,8 @@ CREDENTIAL = "streamd.secret"
 """Name of the secret key among the credentials of a service (systemd's LoadCredential=)."""
 ROLES: Final = ("listen", "control")
 """What a key may do, beside speaking for sources: `speak:<source>`."""
+MAX_BYTES = 1 << 20
+"""What is read of a file of keys: thousands of lines."""
 
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _KEY = re.compile(f"[{re.escape(_Z85)}]{{40}}")
@@ -96,7 +98,9 @@ def make(folder: Path) -> KeyPair:
         KeysError: there is one already, or it can't be written.
     """
     file = folder / SECRET
-    secret = zmq.curve_keypair()[1].decode()
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    while not public[0].isalnum():  # a shell would take - for an option, YAML @ or ! for something else
+        public, secret = (key.decode() for key in zmq.curve_keypair())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -153,7 +157,7 @@ def authorize(folder: Path, key: str, roles: Iterable[str], who: str = "") -> No
         raise KeysError(problem)
     _authorized(folder)
     comment = f"   # {' '.join(who.split())}" if who.strip() else ""
-    _put(folder / AUTHORIZED, 0, key, f"{key} {' '.join(roles)}{comment}")
+    _put(folder / AUTHORIZED, key, f"{key} {' '.join(roles)}{comment}")
 
 
 def trust(folder: Path, host: str, key: str) -> None:
@@ -166,7 +170,7 @@ def trust(folder: Path, host: str, key: str) -> None:
     if not re.fullmatch(r"[\w.:-]+", host):
         raise KeysError(f"{host!r} is no host; expected a name or an address, as in tcp://HOST:PORT")
     _daemons(folder)
-    _put(folder / DAEMONS, 0, host, f"{host} {key}")
+    _put(folder / DAEMONS, host, f"{host} {key}")
 
 
 def list_trusted(folder: Path) -> dict[str, str]:
@@ -258,28 +262,30 @@ def _read(file: Path, forbidden: int = 0) -> str | None:
         return None
     except OSError as error:
         raise KeysError(f"{file}: can't be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as opened:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise KeysError(f"{file}: is no file")
-        if found.st_uid not in (0, os.geteuid()) and forbidden:
-            raise KeysError(f"{file}: belongs to user {found.st_uid}; expected one of user {os.geteuid()}")
-        if found.st_mode & forbidden:
-            mode = "600" if forbidden & 0o044 else "644"
-            expected = "nobody else may read" if forbidden & 0o044 else "nobody else may write"
-            raise KeysError(
-                f"{file}: {stat.filemode(found.st_mode)}; expected a file that {expected}: `chmod {mode} {file}`"
-            )
-        try:
-            return opened.read(1 << 20).decode()
-        except (UnicodeDecodeError, OSError) as error:
-            raise KeysError(f"{file}: is no text") from error
+    try:
+        _check_mode(file, os.fstat(descriptor), forbidden)
+        return os.read(descriptor, MAX_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise KeysError(f"{file}: is no text") from error
+    finally:
+        os.close(descriptor)
 
 
-def _put(file: Path, place: int, name: str, line: str) -> None:
-    """Put a line into a file in the place of that whose word at a place is a name, else at the end."""
+def _check_mode(file: Path, found: os.stat_result, forbidden: int) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise KeysError(f"{file}: is no file")
+    if forbidden and found.st_uid not in (0, os.geteuid()):
+        raise KeysError(f"{file}: belongs to user {found.st_uid}; expected one of user {os.geteuid()}")
+    if found.st_mode & forbidden:
+        verb, mode = ("read", "600") if forbidden & 0o044 else ("write", "644")
+        shown = stat.filemode(found.st_mode)
+        raise KeysError(f"{file}: {shown}; expected a file that nobody else may {verb}: `chmod {mode} {file}`")
+
+
+def _put(file: Path, name: str, line: str) -> None:
+    """Put a line into a file in the place of that which begins with a name, else at the end."""
     kept = (_read(file) or "").splitlines()
-    lines = [line if each.split()[place : place + 1] == [name] else each for each in kept]
+    lines = [line if each.split()[:1] == [name] else each for each in kept]
     if line not in lines:
         lines.append(line)
     new = file.with_name(f"{file.name}.new")

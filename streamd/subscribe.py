@@ -15,12 +15,13 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 import zmq
 
-from streamd import endpoints
+from streamd import endpoints, refusal
 from streamd.errors import EndpointError, MessageError, UsageError
 from streamd.events import SOURCE_NAME, Event, Heartbeat, Level, Message, Score, State, decode, slug
 from streamd.gap import Gap
@@ -91,10 +92,12 @@ class Subscription:
     endpoint: where a daemon publishes; None looks for one on this machine, and waits if there is none.
     sources: names to hear of; None is all. labels: sounds to hear of; None is all; States and Gaps pass always.
     also: further kinds of messages to return.
+    keys_folder: where keys are for a daemon beyond this machine; None is the user's (`streamd keys list` shows it).
 
     Raises:
         UsageError: a name that no source can have.
         EndpointError: what was given is no endpoint.
+        KeysError: it lies beyond this machine, and our keys or its daemon's lack.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Subscription:
         sources: Iterable[str] | None = None,
         labels: Iterable[str] | None = None,
         also: Sequence[Literal["heartbeat", "score", "level"]] = (),
+        keys_folder: Path | None = None,
     ) -> None:
         names = None if sources is None else _listed(sources)
         for name in names or ():
@@ -123,6 +127,7 @@ class Subscription:
         self._ledger = Ledger()
         self._ready: deque[tuple[Message | Gap, bytes]] = deque()
         self._heard_at = time.monotonic()
+        self._problem = ""
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
         # Not ZeroMQ's own heartbeats: they would cut off a client that is slow, though alive.
@@ -130,13 +135,14 @@ class Subscription:
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 10)
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 5)
         self._socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+        self._watch = refusal.Watch(self._socket, self.endpoint, "--listen", keys_folder)
         try:
             for word in dict.fromkeys((*_COUNTED, *also)):
                 for prefix in [f"{word}/"] if names is None else [f"{word}/{name}/" for name in names]:
                     self._socket.subscribe(prefix)
-            endpoints.connect(self._socket, self.endpoint)
+            endpoints.connect(self._socket, self.endpoint, keys_folder)
         except BaseException:
-            self._socket.close()
+            self.close()
             raise
 
     def poll(self, timeout_seconds: float | None = None) -> Message | Gap | None:
@@ -153,15 +159,22 @@ class Subscription:
         """Return True as soon as a message is there, False at the deadline."""
         while True:
             seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not self._is_given:
+            if not self._is_given or endpoints.is_beyond(self.endpoint):
                 seconds = SILENCE_SECONDS if seconds is None else min(seconds, SILENCE_SECONDS)
             if self._socket.poll(None if seconds is None else round(seconds * 1000)):
                 self._heard_at = time.monotonic()
                 return True
+            self._tell_if_refused()
             if not self._is_given and time.monotonic() - self._heard_at >= SILENCE_SECONDS:
                 self._move()
             if deadline is not None and time.monotonic() >= deadline:
                 return False
+
+    def _tell_if_refused(self) -> None:
+        problem = self._watch.problem()
+        if problem and problem != self._problem:
+            log.warning("%s", problem)
+        self._problem = problem
 
     def _move(self) -> None:
         """Go to where a daemon is now, if that is elsewhere."""
@@ -199,6 +212,7 @@ class Subscription:
 
     def close(self) -> None:
         """Leave the daemon."""
+        self._watch.close()
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -211,7 +225,11 @@ class Subscription:
 
 
 def subscribe(
-    endpoint: str | None = None, *, sources: Iterable[str] | None = None, labels: Iterable[str] | None = None
+    endpoint: str | None = None,
+    *,
+    sources: Iterable[str] | None = None,
+    labels: Iterable[str] | None = None,
+    keys_folder: Path | None = None,
 ) -> Generator[Event | State | Gap, None, None]:
     """Subscribe at once, and return an iterator over what a daemon says; it waits, reconnects and never ends.
 
@@ -222,12 +240,14 @@ def subscribe(
     endpoint: where a daemon publishes; None looks for one on this machine, and waits if there is none.
     sources: names to hear of; None is all.
     labels: sounds to hear of, in any case; None is all. States and Gaps come always.
+    keys_folder: where keys are for a daemon beyond this machine; None is the user's (`streamd keys list` shows it).
 
     Raises:
         UsageError: a name that no source can have.
         EndpointError: what was given is no endpoint.
+        KeysError: it lies beyond this machine, and our keys or its daemon's lack.
     """
-    return _follow(Subscription(endpoint, sources=sources, labels=labels))
+    return _follow(Subscription(endpoint, sources=sources, labels=labels, keys_folder=keys_folder))
 
 
 def _follow(subscription: Subscription) -> Generator[Event | State | Gap, None, None]:

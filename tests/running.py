@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 class RunningDaemon:
     """`streamd run` with a configuration, in a folder of its own."""
 
-    def __init__(self, folder: Path, config: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, config: str, environment: Mapping[str, str], *before: str) -> None:
         self.folder = folder
         self.log_file = folder / "log"
         file = folder / "streamd.yaml"
@@ -40,7 +40,7 @@ class RunningDaemon:
         variables = {"RUNTIME_DIRECTORY": str(folder), "PYTHONWARNINGS": "error"}
         with self.log_file.open("wb") as log:
             self.process = psutil.Popen(
-                [sys.executable, "-m", "streamd", "run", "-c", str(file)],
+                [*before, sys.executable, "-m", "streamd", "run", "-c", str(file)],
                 env={**environment, **variables},
                 stderr=log,
                 stdout=log,
@@ -78,10 +78,13 @@ class RunningDaemon:
 
 
 @contextmanager
-def a_daemon(config: str, environment: Mapping[str, str] = os.environ) -> Iterator[RunningDaemon]:
-    """Start a daemon; whatever happens, nothing of it is left afterwards, and its log is printed."""
+def a_daemon(config: str, environment: Mapping[str, str] = os.environ, *before: str) -> Iterator[RunningDaemon]:
+    """Start a daemon; whatever happens, nothing of it is left afterwards, and its log is printed.
+
+    before: what its command line begins with, as `ip netns exec NAME`.
+    """
     with tempfile.TemporaryDirectory(prefix="sd-") as name:
-        daemon = RunningDaemon(Path(name), config, environment)
+        daemon = RunningDaemon(Path(name), config, environment, *before)
         family: list[psutil.Process] = []
         try:
             yield daemon

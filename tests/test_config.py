@@ -172,7 +172,7 @@ def test_aliases_may_repeat_but_not_multiply_without_end() -> None:
 
 
 def _source_keys() -> str:
-    return "microphone, channel, command, sample_rate, n_channels, recording, repeat, fast, remote"
+    return "microphone, channel, command, sample_rate, n_channels, recording, repeat, fast, remote, key"
 
 
 def test_a_file_that_is_wrong_everywhere_is_not_named_to_its_end() -> None:

@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Literal
 
@@ -55,7 +56,7 @@ HANG_SECONDS = 15.0
 """PortAudio may never return from a call. A process that turns no loop for this long is ended by SIGALRM."""
 
 
-def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None) -> int:
+def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None, keys_folder: Path | None = None) -> int:
     """Capture until the recording is over, or SIGTERM or SIGINT; return the exit code: 0, or STOPPED of a child.
 
     Args:
@@ -64,9 +65,11 @@ def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None) 
         endpoint: the daemon's endpoint for audio.
         child_of: process id of the daemon that started this process, to die with it. Its death is also
             seen from the end of standard input.
+        keys_folder: where keys are for a daemon beyond this machine; None is the user's.
 
     Raises:
         UsageError: the name of the source is none.
+        KeysError: the daemon is beyond this machine, and our keys or its lack.
         EndpointError: the endpoint is none, or the daemon went away before it had all of a recording.
         RecordingError: the recording can't be read, or not to its end.
     """
@@ -76,7 +79,7 @@ def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None) 
     if not SOURCE_NAME.fullmatch(source):
         raise UsageError(f"source name {source[:80]!r}; expected lower-case letters, digits and -, at most 63")
     stopping = _stop_on_signals(watch_stdin=child_of is not None)
-    link = Link(endpoint)
+    link = Link(endpoint, source, keys_folder)
     agent = Agent(source, spec, link, stopping)
     try:
         is_over = agent.work()
@@ -193,7 +196,7 @@ class Agent:
         """Say hello if it is time to; tell whether it was said."""
         now = time.monotonic()
         if self._silent_since is not None and now - self._silent_since > ANSWER_SECONDS:
-            self._complain(f"no daemon answers at {self._link.endpoint}; goes on asking")
+            self._complain(self._link.problem or f"no daemon answers at {self._link.endpoint}; goes on asking")
         if now < self._hello_at or self._outbox:
             return False
         take = os.urandom(6).hex()

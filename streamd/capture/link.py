@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
+from pathlib import Path
 
 import zmq
 
-from streamd import endpoints
+from streamd import endpoints, refusal
 from streamd.blocks import FORMAT, Answered, Want, decode_answer
-from streamd.errors import EndpointError, MessageError
+from streamd.errors import EndpointError, KeysError, MessageError
 
 QUEUE_MESSAGES = 8
 """Messages that ZeroMQ holds for us; what it doesn't take waits in the outbox, where the loss rule holds."""
@@ -23,13 +23,18 @@ RECONNECT_MS, LONGEST_RECONNECT_MS = 100, 1_000
 class Link:
     """A DEALER socket, and a watch over its connection."""
 
-    def __init__(self, endpoint: str) -> None:
-        """Begin to connect.
+    def __init__(self, endpoint: str, source: str, keys_folder: Path | None = None) -> None:
+        """Begin to connect, to speak for a source; beyond this machine with the keys in a folder (None: the user's).
 
         Raises:
             EndpointError: that is no endpoint.
+            KeysError: it lies beyond this machine, and our keys or its daemon's lack.
         """
         self.endpoint = endpoint
+        self.problem = ""
+        """Why there is no connection, as far as the other end lets it be known."""
+        self._about = (endpoint, f"--speak {source}", keys_folder)
+        self._is_connected = False
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         for option, value in (
@@ -42,10 +47,10 @@ class Link:
             (zmq.RECONNECT_IVL_MAX, LONGEST_RECONNECT_MS),
         ):
             self._socket.setsockopt(option, value)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | refusal.EVENTS)
         try:
-            endpoints.connect(self._socket, endpoint)
-        except EndpointError:
+            endpoints.connect(self._socket, endpoint, keys_folder)
+        except (EndpointError, KeysError):
             self.close(0)
             raise
 
@@ -71,8 +76,13 @@ class Link:
         """Tell whether the connection broke since the last call: the daemon that answered is gone."""
         lost = False
         while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            event, *_ = struct.unpack("=hi", self._monitor.recv_multipart(zmq.NOBLOCK)[0])
-            lost |= event == zmq.EVENT_DISCONNECTED
+            kind = refusal.kind_of(self._monitor.recv_multipart(zmq.NOBLOCK))
+            if kind == zmq.EVENT_DISCONNECTED:
+                lost |= self._is_connected
+                self._is_connected = False
+            else:
+                self._is_connected = kind == zmq.EVENT_HANDSHAKE_SUCCEEDED
+                self.problem = refusal.in_words(kind, *self._about)
         return lost
 
     def wait(self, seconds: float, *, to_send: bool = False) -> None:

@@ -1,0 +1,218 @@
+"""Who gets in: real CURVE on real sockets, bound as a daemon binds them."""
+
+from __future__ import annotations
+
+import os
+import socket as sockets
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import zmq
+
+from streamd import endpoints, keys
+from streamd.counters import Counters
+from streamd.errors import EndpointError
+from streamd.gate import MAX_LINES, Gate
+from streamd.keys import KeyPair, Permissions
+from tests.sockets import PATIENCE_SECONDS, Context, a_context, short_folder
+
+
+def a_pair() -> KeyPair:
+    public, secret = zmq.curve_keypair()
+    return KeyPair(public.decode(), secret.decode())
+
+
+DAEMON, LISTENER, AGENT, STRANGER = (a_pair() for _ in range(4))
+PERMISSIONS = Permissions(
+    {LISTENER.public: frozenset({"listen"}), AGENT.public: frozenset({"speak:attic", "speak:porch"})},
+    frozenset({"attic"}),
+)
+
+
+@dataclass
+class Door:
+    """A ROUTER behind a gate, with one endpoint for those who have keys, and one for this machine."""
+
+    context: Context
+    gate: Gate
+    socket: zmq.Socket[bytes]
+    counters: Counters
+    guarded: str
+    plain: str
+
+    def counted(self, name: str) -> int:
+        self.gate.count()
+        return self.counters.read().get(name, 0)
+
+    def work(self, until: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not until():
+            assert time.monotonic() < deadline, self.counters.read()
+            assert self.gate.socket is not None
+            if self.gate.socket.poll(2):
+                self.gate.on_readable()
+
+    def knock(self, endpoint: str, pair: KeyPair | None = None, server: str = DAEMON.public) -> zmq.Socket[bytes]:
+        other = self.context.socket(zmq.DEALER)
+        other.setsockopt(zmq.LINGER, 0)
+        other.setsockopt(zmq.RECONNECT_IVL, -1)  # once is enough
+        if pair is not None:
+            other.setsockopt_string(zmq.CURVE_SECRETKEY, pair.secret)
+            other.setsockopt_string(zmq.CURVE_PUBLICKEY, pair.public)
+            other.setsockopt_string(zmq.CURVE_SERVERKEY, server)
+        other.connect(endpoint)
+        other.send(b"hello")
+        return other
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    # 127.0.0.2 stands for an address of the network.
+    monkeypatch.setattr(endpoints, "is_beyond", lambda endpoint: endpoint.startswith("tcp://127.0.0.2"))
+    with short_folder() as folder, a_context() as context:
+        counters = Counters()
+        gate = Gate(context, DAEMON, PERMISSIONS, counters)
+        socket = context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, 500)
+        plain, guarded = f"ipc://{folder}/audio.sock", f"tcp://127.0.0.2:{free_port()}"
+        gate.bind("audio", socket, [guarded, plain])
+        yield Door(context, gate, socket, counters, guarded, plain)
+        gate.close()
+
+
+def free_port() -> int:
+    with sockets.socket() as one:
+        one.bind(("127.0.0.2", 0))
+        return int(one.getsockname()[1])
+
+
+def test_a_key_that_may_speak_gets_in_and_is_known(door: Door) -> None:
+    with door.knock(door.guarded, AGENT):
+        door.work(lambda: bool(door.socket.poll(0)))
+        sender = door.socket.recv(copy=False)
+    assert sender.get("User-Id") == AGENT.public
+    assert door.counted("connections.accepted") == door.counted("connections.established") == 1
+    assert door.counted("auth.refused") == 0
+
+
+@pytest.mark.parametrize("who", ["listener", "stranger", "expects another daemon", "plain"])
+def test_who_may_not_come_in_is_not_heard_and_counted(door: Door, who: str, caplog: pytest.LogCaptureFixture) -> None:
+    pair = {"listener": LISTENER, "stranger": STRANGER, "expects another daemon": AGENT, "plain": None}[who]
+    server = STRANGER.public if who == "expects another daemon" else DAEMON.public
+    with door.knock(door.guarded, pair, server):
+        door.work(lambda: door.counted("auth.refused") == 1)
+        assert not door.socket.poll(50)
+    assert (door.counted("connections.accepted"), door.counted("connections.established")) == (1, 0)
+    assert len(caplog.records) == 1
+    if who in ("listener", "stranger"):
+        assert pair is not None
+        assert f"key '{pair.public}' from 127.0.0.1" in caplog.text
+
+
+def test_this_machine_needs_no_key_and_has_none(door: Door) -> None:
+    with door.knock(door.plain):
+        door.work(lambda: bool(door.socket.poll(0)))
+        sender = door.socket.recv(copy=False)
+    with pytest.raises(zmq.ZMQError):
+        sender.get("User-Id")
+
+
+def test_nobody_gets_in_while_nobody_answers(door: Door) -> None:
+    with door.knock(door.guarded, AGENT):
+        assert not door.socket.poll(700)  # longer than a handshake may take
+        assert door.counted("connections.established") == 0
+
+
+def test_permissions_may_change_while_it_runs(door: Door) -> None:
+    with door.knock(door.guarded, STRANGER):
+        door.work(lambda: door.counted("auth.refused") == 1)
+    door.gate.permissions = Permissions({STRANGER.public: frozenset({"speak:porch"})})
+    with door.knock(door.guarded, STRANGER):
+        door.work(lambda: bool(door.socket.poll(0)))
+
+
+def test_an_agent_speaks_for_its_own_sources_and_else_is_counted(door: Door) -> None:
+    assert door.gate.may_speak(AGENT.public, "attic")
+    assert not door.gate.may_speak(AGENT.public, "kitchen")
+    assert not door.gate.may_speak(None, "attic")
+    assert door.gate.may_speak(None, "kitchen")
+    assert door.counted("auth.refused") == 2
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)), b"\xff" + bytes(8) + b"\x7f" * 90])
+@pytest.mark.parametrize("at", ["guarded", "plain"])
+def test_what_is_no_zeromq_is_accepted_and_never_established(door: Door, data: bytes, at: str) -> None:
+    kind = sockets.AF_UNIX if at == "plain" else sockets.AF_INET
+    host, _, port = door.guarded.removeprefix("tcp://").partition(":")
+    with sockets.socket(kind) as one:
+        one.connect(door.plain.removeprefix("ipc://") if at == "plain" else (host, int(port)))
+        one.sendall(data)
+        door.work(lambda: door.counted("connections.accepted") == 1)
+        one.settimeout(PATIENCE_SECONDS)
+        if at == "guarded":  # it is cut off, at the latest when a handshake has taken too long
+            with_all = b""
+            try:
+                while piece := one.recv(4096):
+                    with_all += piece
+            except ConnectionResetError:
+                pass
+    assert door.counted("connections.established") == 0
+
+
+def test_strangers_without_end_do_not_fill_the_log(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    for i in range(2 * MAX_LINES):
+        door.gate.may_speak(AGENT.public, f"room-{i}")
+    assert len(caplog.records) == MAX_LINES
+    assert door.counted("auth.refused") == 2 * MAX_LINES
+
+
+def test_without_keys_nothing_beyond_this_machine_is_bound() -> None:
+    with a_context() as context, context.socket(zmq.XPUB) as socket:
+        gate = Gate(context, None, Permissions(), Counters())
+        assert gate.socket is None
+        with pytest.raises(EndpointError, match=r"^tcp://0.0.0.0:5555: beyond this machine it needs keys"):
+            gate.bind("events", socket, ["tcp://0.0.0.0:5555"])
+        assert socket.closed
+        gate.close()
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "modes"),
+    [
+        (0o700, {"events": 0o600, "audio": 0o600, "control": 0o600}),
+        (0o750, {"events": 0o660, "audio": 0o600, "control": 0o600}),
+        (0o755, {"events": 0o600, "audio": 0o600, "control": 0o600}),
+    ],
+)
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_sockets_are_their_users_and_events_their_groups_if_the_folder_is(
+    folder_mode: int, modes: dict[endpoints.Word, int], umask: int
+) -> None:
+    with short_folder() as folder, a_context() as context:
+        folder.chmod(folder_mode)
+        gate = Gate(context, None, Permissions(), Counters())
+        bound = [context.socket(zmq.ROUTER) for _ in modes]
+        before = os.umask(umask)
+        try:
+            for word, socket in zip(modes, bound, strict=True):
+                gate.bind(word, socket, [f"ipc://{folder}/{word}.sock"])
+        finally:
+            assert os.umask(before) == umask
+        assert {word: stat.S_IMODE((folder / f"{word}.sock").stat().st_mode) for word in modes} == modes
+        for socket in bound:
+            socket.close()
+        gate.close()
+
+
+def test_a_client_is_armed_for_the_daemon_that_its_folder_knows(tmp_path: Path, door: Door) -> None:
+    pair = keys.make(tmp_path)
+    keys.trust(tmp_path, "127.0.0.2", DAEMON.public)
+    door.gate.permissions = Permissions({pair.public: frozenset({"speak:porch"})})
+    with door.context.socket(zmq.DEALER) as client:
+        endpoints.connect(client, door.guarded, tmp_path)
+        client.send(b"hello")
+        door.work(lambda: bool(door.socket.poll(0)))
