@@ -205,10 +205,9 @@ def _parser() -> _Parser:
     )
     one.add_argument("--json", type=Path, metavar="FILE", dest="json_file", help="write everything to a file, as JSON")
 
-<<<<<<< HEAD
     one = add("reload", "Have a running daemon read its configuration again, and go on with it if it has no mistake.")
     _add_endpoint(one, "where the daemon answers")
-=======
+
     one = add(
         "keys",
         "Make and keep the keys with which daemons, agents and listeners on several machines know each other.",
@@ -236,7 +235,6 @@ def _parser() -> _Parser:
     action = actions.add_parser("list", help="print our public key, who may come in here, and which daemons we believe")
     action.add_argument("--json", action="store_true", help="print JSON instead of text")
     _add_keys(action)
->>>>>>> 7cf5c4f (streamd keys, two machines, who is refused and told why; sockets have the modes they need)
 
     one = add("status", "Print how a running daemon fares.")
     _add_endpoint(one, "where the daemon answers")

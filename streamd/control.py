@@ -12,8 +12,7 @@ import zmq
 
 from streamd import endpoints, refusal
 from streamd.counters import Counters
-<<<<<<< HEAD
-from streamd.errors import EndpointError, MessageError
+from streamd.errors import EndpointError, KeysError, MessageError
 from streamd.requests import (
     Answer,
     Refused,
@@ -27,10 +26,6 @@ from streamd.requests import (
     decode_request,
     encode,
 )
-=======
-from streamd.errors import EndpointError, KeysError, MessageError
-from streamd.requests import Answer, Refused, Request, decode_answer, decode_request, encode
->>>>>>> 7cf5c4f (streamd keys, two machines, who is refused and told why; sockets have the modes they need)
 
 MAX_REQUEST_BYTES = 64 << 10
 """A larger request ends its asker's connection."""
@@ -119,9 +114,7 @@ def ask(
         return decode_answer(socket.recv())
 
 
-def ask_status(
-    endpoint: str | None = None, timeout_seconds: float = 2.0, *, keys_folder: Path | None = None
-) -> Status:
+def ask_status(endpoint: str | None = None, timeout_seconds: float = 2.0, *, keys_folder: Path | None = None) -> Status:
     """Ask a daemon how it is, and return that; otherwise as `ask`.
 
     Raises:

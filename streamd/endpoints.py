@@ -15,7 +15,7 @@ import socket as sockets
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -85,6 +85,19 @@ def default_endpoints(folder: Path) -> dict[Word, str]:
     for endpoint in endpoints.values():
         check_length(endpoint)
     return endpoints
+
+
+def listen_at(folder: Path, given: object) -> dict[Word, Sequence[str]]:
+    """Return where a daemon listens for each word: where it is given, as an attribute of that name, and else in a folder.
+
+    There, too, if what is given is all for other machines. The first of each is on this machine: our own agents and
+    `streamd status` need no keys.
+    """
+    found: dict[Word, Sequence[str]] = {}
+    for word, default in default_endpoints(folder).items():
+        here = [endpoint for endpoint in getattr(given, word) if not is_beyond(endpoint)] or [default]
+        found[word] = (*here, *(endpoint for endpoint in getattr(given, word) if endpoint not in here))
+    return found
 
 
 def check_length(endpoint: str) -> None:

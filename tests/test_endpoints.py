@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamd import endpoints
+from streamd.config import Endpoints
 from streamd.endpoints import MAX_PATH_BYTES, Lock, default_endpoints, find, places, runtime_folder
 from streamd.errors import EndpointError
 from tests.sockets import Context, a_context, a_publisher, short_folder
@@ -192,3 +193,41 @@ def test_a_socket_that_somebody_listens_at_is_not_taken_over(folder: Path, conte
     with pytest.raises(EndpointError, match="another process listens there"):
         a_publisher(context, endpoint)
     first.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((), ["ipc:///d/events.sock"]),
+        (("ipc:///x", "tcp://127.0.0.1:1"), ["ipc:///x", "tcp://127.0.0.1:1"]),
+        (("tcp://0.0.0.0:1",), ["ipc:///d/events.sock", "tcp://0.0.0.0:1"]),
+        (("tcp://0.0.0.0:1", "tcp://localhost:2"), ["tcp://localhost:2", "tcp://0.0.0.0:1"]),
+    ],
+)
+def test_this_machine_is_always_served_and_first(given: tuple[str, ...], expected: list[str]) -> None:
+    found = endpoints.listen_at(Path("/d"), Endpoints(events=given))
+    assert list(found["events"]) == expected
+    assert found["audio"] == ("ipc:///d/audio.sock",)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("ipc:///run/x", False),
+        ("tcp://127.0.0.1:5555", False),
+        ("tcp://127.9.9.9:5555", False),
+        ("tcp://localhost:5555", False),
+        ("tcp://[::1]:5555", False),
+        ("tcp://0.0.0.0:5555", True),
+        ("tcp://*:5555", True),
+        ("tcp://[::]:5555", True),
+        ("tcp://192.168.1.5:5555", True),
+        ("tcp://hall:5555", True),
+        ("tcp://hall.lan;192.168.1.5:5555", True),
+        ("tcp://127.0.0.1;192.168.1.5:5555", True),
+        ("tcp://127.0.0.1.example.org:5555", True),
+        ("tcp://eth0:5555", True),
+    ],
+)
+def test_what_lies_beyond_this_machine(endpoint: str, expected: bool) -> None:
+    assert endpoints.is_beyond(endpoint) == expected

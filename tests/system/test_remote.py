@@ -82,9 +82,9 @@ sources:
   kitchen: {{remote: true}}
 models: [{{file: yamnet, labels: {{Crow: {{}}}}}}]
 endpoints:
-  events: [ipc://events.sock, "tcp://{hall.address}:{EVENTS}"]
-  audio: [ipc://audio.sock, "tcp://{hall.address}:{AUDIO}"]
-  control: [ipc://control.sock, "tcp://{hall.address}:{CONTROL}"]
+  events: "tcp://{hall.address}:{EVENTS}"
+  audio: "tcp://{hall.address}:{AUDIO}"
+  control: "tcp://{hall.address}:{CONTROL}"
 """
         crow = sounds.save(folder / "crow.wav", sounds.scene(8, [(3.0, sounds.crow())]))
         environment = {**os.environ, "XDG_CONFIG_HOME": str(folder / "hall")}
