@@ -99,8 +99,8 @@ class Daemon:
         context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
         self._gate = Gate(context, config.key_pair, config.permissions, self._counters)
         stack.callback(self._gate.close)
-        bind = partial(self._gate.bind, "events")
-        self._publisher = Publisher(context, self._listen_at["events"], self._run, self._host, self._counters, bind)
+        bind, at = partial(self._gate.bind, "events"), self._listen_at
+        self._publisher = Publisher(context, at["events"], self._run, self._host, self._counters, bind)
         stack.callback(self._publisher.close)
         self._notifier = Notifier()
         self._progress = Progress(self._notifier, self._publisher)

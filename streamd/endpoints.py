@@ -88,7 +88,7 @@ def default_endpoints(folder: Path) -> dict[Word, str]:
 
 
 def listen_at(folder: Path, given: object) -> dict[Word, Sequence[str]]:
-    """Return where a daemon listens for each word: where it is given, as an attribute of that name, and else in a folder.
+    """Return where a daemon listens for each word: where it is given, as an attribute of that name, else in a folder.
 
     There, too, if what is given is all for other machines. The first of each is on this machine: our own agents and
     `streamd status` need no keys.
