@@ -93,14 +93,13 @@ class Daemon:
         self._wake = Wake(stack, self._on_signal)
 
         folder = endpoints.runtime_folder()
-        lock = endpoints.Lock(folder, str(config.document.file))
-        stack.callback(lock.close)
+        stack.callback(endpoints.Lock(folder, str(config.document.file)).close)
         self._listen_at = endpoints.listen_at(folder, config.endpoints)
         context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
         self._gate = Gate(context, config.key_pair, config.permissions, self._counters)
         stack.callback(self._gate.close)
-        bind, at = partial(self._gate.bind, "events"), self._listen_at
-        self._publisher = Publisher(context, at["events"], self._run, self._host, self._counters, bind)
+        bind = partial(self._gate.bind, "events")
+        self._publisher = Publisher(context, self._listen_at["events"], self._run, self._host, self._counters, bind)
         stack.callback(self._publisher.close)
         self._notifier = Notifier()
         self._progress = Progress(self._notifier, self._publisher)
@@ -144,9 +143,8 @@ class Daemon:
     def loop(self) -> None:
         """Work until a signal ends it."""
         poller = zmq.Poller()
-        doors = {self._publisher.socket: self._publisher.on_readable, self._control.socket: self._control.on_readable}
-        if self._gate.socket is not None:
-            doors[self._gate.socket] = self._gate.on_readable
+        with_doors = (self._publisher, self._control, self._gate)
+        doors = {one.socket: one.on_readable for one in with_doors if one.socket is not None}
         for channel in (self._intake.socket, self._wake.socket, *doors):
             poller.register(channel, zmq.POLLIN)
         next_heartbeat = time.monotonic()

@@ -33,6 +33,7 @@ _EVENTS = (
     | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL  # of two who don't fit, the other may notice first, and go
 )
 
 
@@ -40,8 +41,8 @@ class Gate:
     """Binds the daemon's sockets, answers for the keys that connect, and counts.
 
     Counters: `connections.accepted` and `connections.established` (their difference were no ZeroMQ, said
-    nothing, or were refused), and `auth.refused`: without a key, with the wrong one, or with one that
-    may not do what it asked for.
+    nothing, or were refused), and `auth.refused`: at an endpoint that needs a key, without one, with
+    an unknown one, or with one that may not do what it asked for.
     """
 
     def __init__(
@@ -125,8 +126,10 @@ class Gate:
                     self._counters.add("connections.established")
                 elif endpoint not in open_endpoints:
                     self._counters.add("auth.refused")
-                    if kind == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-                        self._tell(f"somebody without a key, or who expects another daemon's, at {endpoint.decode()}")
+                    if kind != zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # whose key is told of already
+                        self._tell(
+                            f"somebody without a key, or who believes another one than ours, at {endpoint.decode()}"
+                        )
 
     def close(self) -> None:
         """Close its sockets; those that it guards are their owners'."""
