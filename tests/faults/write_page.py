@@ -27,6 +27,13 @@ and not from the real part is marked *fake*. A promise that was broken is shown 
   knows the scores of every hop and the rules of a decision (`tests/faults/ledger.py`) says which had to come.
 """
 
+FUZZING = """## Fuzzing
+
+Inputs that hypothesis makes out of a corpus (`tests/data/fuzz`), by `tests/faults/test_fuzz.py`. Each is read, or
+refused in one line; no other error, no crash, no hang. The slowest is CPU time of one input,
+for a whole model elapsed time.
+"""
+
 
 def rows(header: Sequence[str], cells: Sequence[Sequence[Any]]) -> str:
     """Return a Markdown table."""
@@ -65,7 +72,7 @@ def load(folder: Path) -> list[Mapping[str, Any]]:
 
 def page() -> str:
     """Return the page of the results that are there."""
-    found = sorted(load(HERE / "results"), key=lambda result: (result["number"], result["name"]))
+    found = sorted(load(HERE / "results"), key=lambda result: (result.get("number", 99), result["name"]))
     classes = [result for result in found if "injections" in result]
     total = sum(len(result["injections"]) for result in classes)
     survived = sum(one["survived"] for result in classes for one in result["injections"])
@@ -77,9 +84,10 @@ def page() -> str:
         f"{total} injections, {survived} survived, {hidden} events or messages lost in silence.\n",
     ]
     parts += [rows(header, [row(result) for result in classes]), "\n".join(detail(result) for result in classes) + "\n"]
-    for result in found:
-        if "table" in result:
-            parts += [f"## {result['title']}\n", result["how"] + "\n", rows(result["table"][0], result["table"][1:])]
+    if fuzzed := [result["fuzz"] for result in found if "fuzz" in result]:
+        header = "what was read", "inputs", "refused in one line", "slowest"
+        cells = [[row["what"], row["inputs"], row["refused"], f"{row['slowest_seconds']:.3g} s"] for row in fuzzed]
+        parts += [FUZZING, rows(header, cells)]
     parts += ["## Measured\n", measured(found)]
     return "\n".join(parts)
 
