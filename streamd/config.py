@@ -217,6 +217,8 @@ def _recording(section: SourceSection, path: yaml_lines.Path, document: Document
 def _command(
     arguments: tuple[str, ...], section: SourceSection, path: yaml_lines.Path, document: Document, folder: Path
 ) -> Command:
+    if not arguments:  # what it had was no text, and that is noted
+        return Command(arguments=arguments)
     program, *rest = arguments
     if "/" in program:
         program = str(_path(program, folder))

@@ -29,9 +29,9 @@ and not from the real part is marked *fake*. A promise that was broken is shown 
 
 FUZZING = """## Fuzzing
 
-Inputs that hypothesis makes out of a corpus (`tests/data/fuzz`), by `tests/faults/test_fuzz.py`. Each is read, or
-refused in one line; no other error, no crash, no hang. The slowest is CPU time of one input,
-for a whole model elapsed time.
+Inputs that hypothesis makes out of a corpus (`tests/data/fuzz`), and nineteen by chance out of each of its, by
+`tests/faults/test_fuzz.py`. Each is read, or refused in one line; no other error, no crash, no hang. The slowest is CPU
+time of one input, for a whole model elapsed time.
 """
 
 
