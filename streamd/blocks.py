@@ -109,7 +109,10 @@ class Bye(_Kind, frozen=True, kw_only=True, tag="bye"):
 
 
 class Block(_Kind, frozen=True, kw_only=True, tag="block"):
-    """Header of a block. The PCM frame holds int16 little-endian, shape (n_samples, n_sources)."""
+    """Header of a block. The PCM frame holds int16 little-endian, shape (n_samples, n_sources).
+
+    A block has as many samples as were wanted; one that is longer than that, and than a second, is refused.
+    """
 
     sources: tuple[str, ...]
     take: _Name

@@ -24,7 +24,7 @@ from streamd.publish import Publisher
 from streamd.report import event, level, score
 from streamd.requests import SourceReport
 from streamd.signals import Signal
-from streamd.takes import Take
+from streamd.takes import Take, take_of
 
 log = logging.getLogger("streamd")
 
@@ -170,9 +170,7 @@ class LiveSource:
         self.hello = hello
         self.progress_at = time.monotonic()
         wants = self.wants(hello.take)
-        self._takes = {
-            want.sample_rate: Take(want.block_take, want.sample_rate, is_first=want is wants[0]) for want in wants
-        }
+        self._takes = {want.sample_rate: take_of(want, is_first=want is wants[0]) for want in wants}
         self.signal.begin(wants[0].sample_rate)
 
     def hear(self, header: Block, pcm: NDArray[np.int16]) -> bool:
@@ -184,6 +182,9 @@ class LiveSource:
         take = self._takes.get(header.sample_rate)
         if take is None or header.take != take.name:
             return self._is_of_agent(header)
+        if len(pcm) > take.most_samples:
+            self.counters.add("blocks.too_long")
+            return False
         end = header.first_sample + len(pcm)
         if header.first_sample < (take.position if take.shed_end is None else take.shed_end):
             self.counters.add("blocks.out_of_order")

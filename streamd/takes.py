@@ -6,9 +6,11 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from streamd.blocks import Block
+from streamd.blocks import Block, Want
 from streamd.report import TakeClock
 
+LONGEST_BLOCK_SECONDS = 1.0
+"""A block may be as long as this or as was wanted, whichever is longer."""
 DELAY_SECONDS = 60
 """Audio in which the least delay is looked for: two hosts' clocks drift apart, and one may stand still for a while."""
 
@@ -25,6 +27,8 @@ class Take:
     """The next sample that no model has heard of."""
     shed_end: int | None = None
     """Where the audio ends that was dropped as too old since the last block that was heard, if any was."""
+    most_samples: int = 1 << 62
+    """A longer block is refused: no agent may hold up the others by what it has heard at once."""
     began: bool = False
     anchor: Block | None = None
     """Header of the newest block that was heard: it dates samples."""
@@ -57,3 +61,9 @@ class Take:
         if self.anchor is None:
             return TakeClock(self.name, self.sample_rate, 0, time.time())
         return TakeClock(self.name, self.sample_rate, self.anchor.first_sample, self.anchor.captured_at)
+
+
+def take_of(want: Want, *, is_first: bool) -> Take:
+    """Return the take that begins with a want."""
+    longest = max(want.n_samples, round(LONGEST_BLOCK_SECONDS * want.sample_rate))
+    return Take(want.block_take, want.sample_rate, is_first, most_samples=longest)

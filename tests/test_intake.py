@@ -231,12 +231,17 @@ def test_sources_of_one_agent_may_need_different_rates(models: list[Model]) -> N
         assert daemon.counted("blocks.wrong_take") == 0
 
 
-def test_a_block_longer_than_wanted_is_heard_whole(models: list[Model]) -> None:
+def test_a_block_may_be_longer_than_wanted_but_not_longer_than_a_second(models: list[Model]) -> None:
     with a_daemon(kitchen=models[:1]) as (daemon, agent):
         agent.hello("t", "kitchen")
-        agent.block("t", silence(80_001), 0, "kitchen")
-        agent.block("t", silence(1), 80_001, "kitchen")
-        assert daemon.sources["kitchen"].n_samples == 80_002
+        agent.block("t", silence(8_000), 0, "kitchen")
+        agent.block("t", silence(1), 8_000, "kitchen")
+        assert daemon.sources["kitchen"].n_samples == 8_001
+        agent.answers(1)
+        agent.block("t", silence(8_001), 8_001, "kitchen")
+        assert isinstance(agent.answers(1)[0], Refuse)
+        assert daemon.counted("blocks.too_long") == 1
+        assert daemon.sources["kitchen"].n_samples == 8_001
         assert daemon.sources["kitchen"].n_lost == 0
 
 

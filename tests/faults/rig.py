@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -66,10 +66,10 @@ class Reader:
 class Rig:
     """A daemon under faults."""
 
-    def __init__(self, daemon: RunningDaemon, facts: Manifest) -> None:
+    def __init__(self, daemon: RunningDaemon, facts: Manifest, sources: Sequence[str] | None = None) -> None:
         self.daemon = daemon
         self.ledger = Ledger(facts)
-        self._reader = Reader(daemon.subscriber(also=["score", "heartbeat"]))
+        self._reader = Reader(daemon.subscriber(also=["score", "heartbeat"], sources=sources))
 
     def wait(self, is_it: Callable[[Message | Gap], bool], seconds: float = PATIENCE_SECONDS) -> Told:
         """Return the next message of which `is_it` says yes; all up to it are entered into the ledger."""
@@ -161,10 +161,12 @@ class Scene:
 
 
 @contextmanager
-def running(scene: Scene, config: str, environment: Mapping[str, str] | None = None) -> Iterator[Rig]:
-    """Start a daemon and somebody who listens to it; at the end nothing may have been lost in silence."""
+def running(
+    scene: Scene, config: str, environment: Mapping[str, str] | None = None, sources: Sequence[str] | None = None
+) -> Iterator[Rig]:
+    """Start a daemon and somebody who listens to sources of it (None: all); nothing may be lost in silence."""
     with a_daemon(config, **({} if environment is None else {"environment": environment})) as daemon:
-        rig = Rig(daemon, scene.facts)
+        rig = Rig(daemon, scene.facts, sources)
         try:
             yield rig
         finally:
