@@ -7,6 +7,7 @@ import socket as sockets
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,8 @@ class Door:
             other.setsockopt_string(zmq.CURVE_PUBLICKEY, pair.public)
             other.setsockopt_string(zmq.CURVE_SERVERKEY, server)
         other.connect(endpoint)
-        other.send(b"hello")
+        with suppress(zmq.Again):  # it may have been refused already
+            other.send(b"hello", zmq.NOBLOCK)
         return other
 
 
