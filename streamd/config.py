@@ -21,8 +21,16 @@ from msgspec import UNSET
 
 from streamd import admission, endpoints, shipped, yaml_lines
 from streamd.capture.specs import Command, Microphone, Recording, Spec
-from streamd.config_shape import EndpointsSection, LabelSection, ModelSection, SourceSection, StreamdYaml
+from streamd.config_shape import (
+    EndpointsSection,
+    JournalSection,
+    LabelSection,
+    ModelSection,
+    SourceSection,
+    StreamdYaml,
+)
 from streamd.errors import ConfigError, ModelError
+from streamd.journal.contract import JournalSpec, default_file
 from streamd.keys import KeyPair, Permissions
 from streamd.manifest import Manifest
 from streamd.override import DecisionOverride
@@ -69,6 +77,7 @@ class Endpoints:
     events: tuple[str, ...] = ()
     audio: tuple[str, ...] = ()
     control: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class Config:
     device: Literal["auto", "cpu", "cuda"]
     device_lost: Literal["cpu", "stop"]
     endpoints: Endpoints
+    journal: JournalSpec | None
+    """Where events are kept; None: nowhere."""
     max_lag_seconds: float
     key_pair: KeyPair | None
     """The daemon's own keys; None if it can't be reached from beyond this machine."""
@@ -124,6 +135,7 @@ def parse(data: bytes, file: str, folder: Path) -> Config:
         device=given.device,
         device_lost=given.device_lost,
         endpoints=_endpoints(given.endpoints, document, folder),
+        journal=_journal(given.journal, document, folder),
         max_lag_seconds=given.max_lag_seconds,
         key_pair=pair,
         permissions=permissions,
@@ -274,6 +286,19 @@ def _override(section: LabelSection, path: yaml_lines.Path, document: Document) 
             f"{offset:g} is above onset_threshold {onset:g}; expected at most that: a sound would end before it begins",
         )
     return DecisionOverride(values, document.where(path))
+
+
+def _journal(section: JournalSection | bool, document: Document, folder: Path) -> JournalSpec | None:
+    if section is False:
+        return None
+    if section is True:
+        section = JournalSection()
+    try:
+        file = default_file() if section.file is UNSET else _path(section.file, folder)
+    except RuntimeError:
+        document.mistake(("journal",), "there is no home folder to keep events in; name a file, or set STATE_DIRECTORY")
+        return None
+    return JournalSpec(file=str(file), max_days=section.max_days, max_megabytes=section.max_megabytes)
 
 
 def _endpoints(section: EndpointsSection, document: Document, folder: Path) -> Endpoints:

@@ -191,6 +191,33 @@ class EndpointsSection(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[_Endpoints, Meta(title="an endpoint or a list of them", description="Answers `streamd status`.")]
         | UnsetType
     ) = UNSET
+    history: (
+        Annotated[
+            _Endpoints,
+            Meta(title="an endpoint or a list of them", description="Hands out past events, of the journal."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class JournalSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where events are kept, and for how long."""
+
+    file: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="The database; left out: journal.db in $STATE_DIRECTORY, else in $XDG_STATE_HOME/streamd, "
+                "else in ~/.local/state/streamd.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    max_days: Annotated[float, Meta(gt=0, le=36_500, description="What is older is deleted.")] = 30.0
+    max_megabytes: Annotated[
+        float, Meta(ge=1, le=1_000_000, description="The oldest is deleted where the file would grow beyond this.")
+    ] = 100.0
 
 
 class StreamdYaml(Struct, frozen=True, forbid_unknown_fields=True):
@@ -222,6 +249,14 @@ class StreamdYaml(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="When a GPU is lost and can't be had again: cpu goes on there and says degraded; stop ends."),
     ] = "cpu"
     endpoints: EndpointsSection = EndpointsSection()
+    journal: Annotated[
+        JournalSection | bool,
+        Meta(
+            title="a mapping, or off",
+            description="Every event and state is kept, for `streamd history` and for subscribers that were away; "
+            "off: none is.",
+        ),
+    ] = JournalSection()
     max_lag_seconds: Annotated[
         float,
         Meta(

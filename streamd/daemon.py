@@ -32,6 +32,7 @@ from streamd.device_loss import DeviceLoss
 from streamd.errors import DeviceError, DeviceLostError, ModelError, StreamdError
 from streamd.gate import Gate
 from streamd.intake import MAX_MESSAGES, Intake
+from streamd.journaling import Journaling
 from streamd.listeners import Listener, load_listeners
 from streamd.model import CUDA
 from streamd.progress import Progress, in_words
@@ -81,14 +82,10 @@ class Daemon:
         self._began = time.monotonic()
         self._run = os.urandom(6).hex()
         self._host = socket.gethostname()
-        self._clock_id = clock_id()
         self._config = config
         self._counters = Counters()
-        self._stopping = False
-        self._closing = False
+        self._stopping = self._closing = self._ready = self._hung_up = False
         self._next_turn = 0.0
-        self._ready = False
-        self._hung_up = False
         self._terminal = Terminal()
         self._wake = Wake(stack, self._on_signal)
 
@@ -113,7 +110,8 @@ class Daemon:
         self._failed: set[Listener] = set()
         # Agents start while the models load: on two cores the one costs no time beside the other.
         self._supervisor = Supervisor(self._on_death)
-        stack.callback(self._supervisor.stop, STOP_SECONDS)
+        self._journal = Journaling(config.journal, self._publisher, self._supervisor, self._listen_at, self._counters)
+        stack.callback(self._journal.stop_children, STOP_SECONDS)
         self._agents = Agents(self._supervisor, self._listen_at["audio"][0])
         for source in config.sources:
             if source.capture is not None:
@@ -121,6 +119,7 @@ class Daemon:
         self._listeners = load_listeners(config)
         self._device_loss = DeviceLoss(config.device_lost)
         environment.give_back_memory()
+        self._journal.start()
         self._reloads = Reloads(file, self._listeners, self._wake.wake)
         stack.callback(self._reloads.close)
         for source in config.sources:
@@ -134,7 +133,7 @@ class Daemon:
             publisher=self._publisher,
             counters=self._counters,
             step=self._step,
-            clock_id=self._clock_id,
+            clock_id=clock_id(),
             max_lag_seconds=config.max_lag_seconds,
         )
         live.say("starting", "waits for its agent to say hello" if source.capture is None else "its agent starts")
@@ -143,7 +142,7 @@ class Daemon:
     def loop(self) -> None:
         """Work until a signal ends it."""
         poller = zmq.Poller()
-        with_doors = (self._publisher, self._control, self._gate)
+        with_doors = (self._publisher, self._control, self._gate, self._journal)
         doors = {one.socket: one.on_readable for one in with_doors if one.socket is not None}
         for channel in (self._intake.socket, self._wake.socket, *doors):
             poller.register(channel, zmq.POLLIN)
@@ -153,8 +152,7 @@ class Daemon:
                 self._ready = True
                 self._notifier.ready(in_words(self._sources.values()))
                 log.info("ready after %.2f s", time.monotonic() - self._began)
-            restart_at = self._supervisor.restart_due()
-            wake_at = next_heartbeat if restart_at is None else min(next_heartbeat, restart_at)
+            wake_at = min(next_heartbeat, self._supervisor.restart_due() or math.inf)
             awake = dict(poller.poll(math.ceil(max(0.0, wake_at - time.monotonic()) * 1000)))
             if self._intake.socket in awake:
                 if (wait := self._next_turn - time.monotonic()) > 0:
@@ -175,6 +173,7 @@ class Daemon:
             killed = self._agents.kill_stalled(self._sources)
             for name in self._sources.keys() - killed:
                 self._sources[name].check_silence()
+        self._journal.look(self._sources.values())
         self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
         self._progress.look(self._sources.values(), self._listeners)
 
@@ -297,4 +296,5 @@ class Daemon:
             counters=self._counters.read(),
             cpu_seconds=round(time.process_time(), 6),
             reload=self._reloads.report,
+            journal=self._journal.report(),
         )

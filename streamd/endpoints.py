@@ -26,10 +26,10 @@ import zmq
 from streamd import keys
 from streamd.errors import EndpointError, KeysError
 
-Word = Literal["events", "audio", "control"]
+Word = Literal["events", "audio", "control", "history"]
 """What an endpoint is for."""
 
-WORDS: Final[tuple[Word, ...]] = ("events", "audio", "control")
+WORDS: Final[tuple[Word, ...]] = ("events", "audio", "control", "history")
 
 SYSTEM_FOLDER = Path("/run/streamd")
 """Where the system service keeps its sockets."""
@@ -54,7 +54,7 @@ def runtime_folder() -> Path:
     if private:
         return Path(private) / "streamd"
     folder = _temporary_folder()
-    _refuse_if_shared(folder)
+    refuse_if_shared(folder)
     return folder
 
 
@@ -62,7 +62,7 @@ def _temporary_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"streamd-{os.getuid()}"
 
 
-def _refuse_if_shared(folder: Path) -> None:
+def refuse_if_shared(folder: Path) -> None:
     """Raise EndpointError if a folder that anybody could have made is there and is not ours alone."""
     try:
         found = folder.lstat()
@@ -195,7 +195,7 @@ def places(word: Word) -> list[str]:
     # What cron or sudo starts has no session: its daemon is there, whatever ours would take.
     if temporary.exists():
         with contextlib.suppress(EndpointError):
-            _refuse_if_shared(temporary)
+            refuse_if_shared(temporary)
             folders.append(temporary)
     return [default_endpoints(folder)[word] for folder in dict.fromkeys([*folders, SYSTEM_FOLDER])]
 
@@ -250,7 +250,7 @@ class Lock:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder == _temporary_folder():  # between the check and now, somebody else may have made it
-                _refuse_if_shared(folder)
+                refuse_if_shared(folder)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise EndpointError(f"{self.path}: {error.strerror}; set RUNTIME_DIRECTORY to a folder of yours") from error

@@ -31,6 +31,9 @@ the daemon stopped, its models were exchanged, or it was started again after a c
 
 SourceStatus = Literal["starting", "waiting_for_device", "live", "degraded", "ended", "stopped"]
 
+JournalState = Literal["kept", "behind", "off"]
+"""What becomes of events after they were published: the journal has them, or they wait for it, or there is none."""
+
 
 SignalProblem = Literal["silent", "stuck", "dc", "clipping", "dead_channel", "level"]
 """What may be wrong with a signal: nothing but zeros, one value for ever, an offset, too loud for its input, a channel
@@ -120,6 +123,8 @@ class State(_Data, frozen=True, kw_only=True):
     """Onsets whose offset is still to come."""
     signal: tuple[SignalProblem, ...] = ()
     """What is wrong with the signal of a live source; detail has it in words."""
+    journal: JournalState | None = None
+    """Of the whole daemon; if behind, detail says why. Null from an earlier version."""
 
 
 class Heartbeat(_Data, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
     event = Event(run=publisher.run, host=publisher.host, seq=publisher.next_seq("kitchen"), …)
     publisher.send(event)
 
-A number is taken and the message built before it is sent, so that a journal can have it first.
+A number is taken and the message built before it is sent, and who keeps messages has each of them first.
 Who subscribes to a source's state gets the last one again and a heartbeat: from then on every loss shows.
 """
 
@@ -24,6 +24,7 @@ from streamd.events import (
     AudioGap,
     Event,
     Heartbeat,
+    JournalState,
     Message,
     SignalProblem,
     SourceStatus,
@@ -72,6 +73,11 @@ class Publisher:
         """For the daemon's poller: readable when somebody subscribed or left."""
         self.n_sent = 0
         """Messages of every kind, whether or not somebody is there to get them."""
+        self.keep: Callable[[bytes], None] | None = None
+        """Gets every Event and State, as it goes on the wire, right before it does; it must not wait for anything."""
+        self.journal: JournalState | None = None
+        self.note = ""
+        """What every State says beside its own detail."""
         self._counters = counters
         self._taken: Counter[str] = Counter()
         self._sent: dict[str, int] = {}
@@ -119,12 +125,13 @@ class Publisher:
             seq=self.next_seq(source),
             time=time,
             status=status,
-            detail=detail,
+            detail="; ".join(part for part in (detail, self.note) if part),
             take=take,
             sample_rate=sample_rate,
             gap=gap,
             open_events=self.open_events(source),
             signal=signal,
+            journal=self.journal,
         )
 
     def send(self, message: Message) -> None:
@@ -136,10 +143,13 @@ class Publisher:
                 self._open[message.source].pop(message.event_id, None)
             case State():
                 self._states[message.source] = message
+        payload = encode(message)
         if isinstance(message, Event | State):
             self._sent[message.source] = message.seq
+            if self.keep is not None:
+                self.keep(payload)
         self._counters.add(f"published.{type(message).__name__.lower()}")
-        self._put(message)
+        self._put(message, payload)
 
     def heartbeat(self, lag_by_source: Mapping[str, float | None]) -> None:
         """Publish a heartbeat of each source; to be called once a second.
@@ -147,7 +157,7 @@ class Publisher:
         lag_by_source: age in seconds of the newest audio that was scored, None before the first.
         """
         self._lags = dict(lag_by_source)
-        for source in self._lags:
+        for source in {**self._lags, **self._sent}:  # one that is there no more may have had its events closed
             self._beat(source)
 
     def wants_scores(self, source: str, model: str) -> bool:
@@ -201,8 +211,8 @@ class Publisher:
             )
         )
 
-    def _put(self, message: Message) -> None:
-        self.socket.send_multipart([topic(message).encode(), encode(message)], zmq.NOBLOCK)
+    def _put(self, message: Message, payload: bytes | None = None) -> None:
+        self.socket.send_multipart([topic(message).encode(), payload or encode(message)], zmq.NOBLOCK)
         self.n_sent += 1
 
     def close(self) -> None:

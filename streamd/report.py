@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -104,3 +106,25 @@ def level(pcm: NDArray[np.int16], clock: TakeClock, end_sample: int, run: str, h
 
 def _decibels(amplitude: float) -> float:
     return round(max(LOWEST_DB, 20 * float(np.log10(max(amplitude, 1e-9)))), 2)
+
+
+def ended_by_restart(onset: Event, last_sign: datetime, *, run: str, host: str, seq: int) -> Event:
+    """Return the offset of an event whose run died with it open.
+
+    Nobody heard its end: it is put where that run gave its last sign of life, at least one sample after the onset.
+    """
+    seconds = (last_sign - onset.onset_time).total_seconds()
+    offset_sample = onset.onset_sample + max(1, round(seconds * onset.sample_rate))
+    offset_seconds = offset_sample / onset.sample_rate
+    return msgspec.structs.replace(
+        onset,
+        run=run,
+        host=host,
+        seq=seq,
+        phase="offset",
+        offset_sample=offset_sample,
+        offset_seconds=offset_seconds,
+        offset_time=at(onset.onset_time.timestamp() + offset_seconds - onset.onset_seconds),
+        end_reason="restart",
+        latency_seconds=None,
+    )

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from streamd.errors import MessageError
-from streamd.events import BROKEN_JSON, Event, SignalProblem, SourceStatus
+from streamd.events import BROKEN_JSON, Event, JournalState, SignalProblem, SourceStatus
 
 
 class StatusRequest(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
@@ -90,6 +90,21 @@ class ReloadReport(msgspec.Struct, frozen=True, kw_only=True):
     """What loading took, beside what runs; null while it lasts."""
 
 
+class JournalReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of events after they were published, as `status` shows it."""
+
+    state: JournalState
+    detail: str
+    """Why it is behind, or off though a journal is configured; else empty."""
+    file: str | None
+    n_waiting: int
+    """Messages that the journal has not confirmed; those it can't take wait in memory."""
+    n_lost: int
+    """Messages in this run that there was no memory left for; who was subscribed heard them, the journal never will."""
+    restarts: int
+    """How often its process was started again."""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="status"):
     """Everything the daemon knows of itself."""
 
@@ -106,6 +121,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag=
     """CPU time of the daemon in this run, all its threads; null from one of an earlier version."""
     reload: ReloadReport | None = None
     """Null before the first."""
+    journal: JournalReport | None = None
+    """Null from a daemon of an earlier version."""
 
 
 class Reloading(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="reloading"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.capture.specs import Command, Microphone, Recording, Spec
-from streamd.requests import LagReport, ReloadReport, SourceReport, Status
+from streamd.requests import JournalReport, LagReport, ReloadReport, SourceReport, Status
 
 if TYPE_CHECKING:
     from streamd.capture.microphone import MicrophoneInfo
@@ -54,14 +54,20 @@ def status_sheets(status: Status) -> list[Sheet]:
         )
         for model in status.models
     ]
+    kept = status.journal and (status.journal.state, status.journal.file or "", *_waiting(status.journal))
     columns = "source", "status", "detail", "signal", "heard", "samples lost", "lag", "restarts", "sounding now"
     return [
         Sheet(head),
         Sheet("sources", columns, sources),
         Sheet("models", ("model", "runs on", "one run", "labels on", "sources", "file", "lag p50, p99, max"), models),
+        *([Sheet("journal", ("state", "file", "waiting", "lost", "detail"), [kept])] if kept else []),
         Sheet("endpoints", ("for", "endpoint"), list(status.endpoints.items())),
         Sheet("counters", ("counter", "n"), [(name, str(n)) for name, n in status.counters.items()]),
     ]
+
+
+def _waiting(journal: JournalReport) -> tuple[str, str, str]:
+    return str(journal.n_waiting), str(journal.n_lost), journal.detail
 
 
 def reload_sheets(report: ReloadReport) -> list[Sheet]:

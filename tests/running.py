@@ -37,7 +37,7 @@ class RunningDaemon:
         file.write_text(config)
         self.events_at = f"ipc://{folder}/events.sock"
         self.control_at = f"ipc://{folder}/control.sock"
-        variables = {"RUNTIME_DIRECTORY": str(folder), "PYTHONWARNINGS": "error"}
+        variables = {"RUNTIME_DIRECTORY": str(folder), "STATE_DIRECTORY": str(folder), "PYTHONWARNINGS": "error"}
         with self.log_file.open("wb") as log:
             self.process = psutil.Popen(
                 [*before, sys.executable, "-m", "streamd", "run", "-c", str(file)],

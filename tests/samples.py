@@ -93,6 +93,11 @@ def state(publisher: Publisher, source: str = "kitchen", detail: str = "live") -
     return publisher.state(source, status="live", detail=detail, time=START, take="9c01", sample_rate=16_000)
 
 
+def renamed(event: Event, event_id: str) -> Event:
+    """Return an event with another event_id."""
+    return msgspec.structs.replace(event, event_id=event_id)
+
+
 def _stamped(publisher: Publisher, event: Event, changes: Mapping[str, Any]) -> Event:
     source = changes.get("source", event.source)
     return msgspec.structs.replace(

@@ -23,6 +23,7 @@ SECTIONS = [
     config_shape.ModelSection,
     config_shape.LabelSection,
     config_shape.EndpointsSection,
+    config_shape.JournalSection,
 ]
 
 

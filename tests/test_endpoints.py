@@ -90,6 +90,7 @@ def test_every_word_has_its_endpoint(folder: Path) -> None:
         "events": f"ipc://{folder}/events.sock",
         "audio": f"ipc://{folder}/audio.sock",
         "control": f"ipc://{folder}/control.sock",
+        "history": f"ipc://{folder}/history.sock",
     }
 
 

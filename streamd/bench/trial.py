@@ -34,7 +34,7 @@ class Trial:
     def __init__(self, config: Mapping[str, Any], n_sources: int, n_per_agent: int = 1, *, watch_parts: bool = False):
         """Prepare; nothing is started. config: what streamd.yaml has beside its sources."""
         self._names = tuple(f"source-{i}" for i in range(n_sources))
-        self._config = {"sources": {name: {"remote": True} for name in self._names}, **config}
+        self._config = {"sources": {name: {"remote": True} for name in self._names}, "journal": False, **config}
         self._n_per_agent = n_per_agent
         self._watch_parts = watch_parts
         self._stack = ExitStack()

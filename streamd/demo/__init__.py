@@ -123,7 +123,8 @@ def _a_daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a daemon that has a folder to itself and plays the recording; it never outlives us."""
     config = folder / "streamd.yaml"
     # JSON is YAML too, whatever characters a path has.
-    config.write_bytes(msgspec.json.encode({"sources": {"demo": {"recording": str(shipped.demo_file("demo.flac"))}}}))
+    sources = {"demo": {"recording": str(shipped.demo_file("demo.flac"))}}
+    config.write_bytes(msgspec.json.encode({"sources": sources, "journal": False}))
     with (folder / "log").open("wb") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "streamd", "run", "-c", config],

@@ -1,0 +1,146 @@
+"""A store that outlives what happens to disks: full, read-only, gone and back, or its file broken."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamd.errors import MessageError
+from streamd.history import Answer, Missing, Refused, Request
+from streamd.journal.contract import JournalSpec, LeftOpen
+from streamd.journal.store import Store
+
+log = logging.getLogger("streamd.journal")
+
+TIDY_SECONDS = 60.0
+N_STORED_BEFORE_TIDYING = 2000
+_FAILURES = (sqlite3.Error, OSError)
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Keeper:
+    """Keeps messages in the database of a spec, and says why where it can't; it is opened anew after each failure."""
+
+    def __init__(self, spec: JournalSpec) -> None:
+        self.trouble = ""
+        """Why nothing can be stored now, in words; empty if nothing hinders."""
+        self._spec = spec
+        self._file = Path(spec.file)
+        self._store: Store | None = None
+        self._is_checked = False
+        self._is_dirty = False
+        self._n_stored = N_STORED_BEFORE_TIDYING  # at the start, once
+        self._tidied_at = 0.0
+
+    def keep(self, payloads: Sequence[bytes]) -> bool:
+        """Store messages; False if that can't be done now: try again later."""
+        try:
+            n_unreadable = self._opened().add(payloads)
+        except _FAILURES as error:
+            return self._failed(error)
+        if n_unreadable:
+            log.warning("%d frames are no messages of this version; not stored", n_unreadable)
+        if self.trouble:
+            log.warning("%s: events are stored again", self._file)
+        self.trouble = ""
+        self._is_dirty = True
+        self._n_stored += len(payloads)
+        return True
+
+    def left_open(self, run: str) -> list[LeftOpen] | None:
+        """Return what earlier runs left open; None if that can't be told now: try again later."""
+        try:
+            return self._opened().left_open(run)
+        except _FAILURES as error:
+            self._failed(error)
+            return None
+
+    def end(self, run: str) -> None:
+        """Note that a run is over now, if that can be done."""
+        try:
+            self._opened().end(run)
+        except _FAILURES as error:
+            self._failed(error)
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a question for history."""
+        try:
+            store = self._opened()
+            return store.missing(request) if isinstance(request, Missing) else store.since(request)
+        except MessageError as error:
+            return Refused(reason=str(error), ref=request.ref)
+        except _FAILURES as error:
+            self._failed(error)
+            return Refused(reason=f"{self._file}: {error}", ref=request.ref)
+
+    def rest(self) -> None:
+        """Do what can wait, to be called every second: what was stored survives a power cut, the oldest goes."""
+        if self._store is None:
+            return
+        try:
+            if self._is_dirty:
+                self._store.sync()
+                self._is_dirty = False
+            is_due = self._n_stored >= N_STORED_BEFORE_TIDYING or time.monotonic() - self._tidied_at > TIDY_SECONDS
+            if is_due and not self._store.tidy(self._spec.max_days, self._spec.max_megabytes * 1e6):
+                self._n_stored, self._tidied_at = 0, time.monotonic()
+        except _FAILURES as error:
+            self._failed(error)
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._store is not None:
+            store, self._store = self._store, None
+            try:
+                store.close()
+            except sqlite3.Error as error:
+                log.warning("%s: %s", self._file, error)
+
+    def _opened(self) -> Store:
+        if self._store is not None and not self._store.is_there():
+            log.warning("%s was taken away; a new one is begun", self._file)
+            self.close()
+        if self._store is None:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self._store = Store(self._file, is_checked=self._is_checked)
+            except sqlite3.DatabaseError as error:
+                if not _is_broken(error):
+                    raise
+                self._set_aside(error)
+                self._store = Store(self._file, is_checked=False)
+            self._is_checked = True
+        return self._store
+
+    def _failed(self, error: Exception) -> bool:
+        self.close()
+        if isinstance(error, sqlite3.DatabaseError) and _is_broken(error):
+            try:
+                self._set_aside(error)
+            except OSError as worse:
+                error = worse
+            else:
+                return False  # a new one is begun at the next try
+        text = f"{self._file}: {error.strerror if isinstance(error, OSError) else error}"
+        if text != self.trouble:
+            log.warning("%s; events wait in memory", text)
+        self.trouble = text
+        return False
+
+    def _set_aside(self, error: sqlite3.Error) -> None:
+        """Move a broken database out of the way, and the one that was moved before it away for good."""
+        aside = self._file.with_name(self._file.name + ".broken")
+        for end in ("-wal", "-shm", ""):  # the file last: without it, there is nothing to set aside
+            part = self._file.with_name(self._file.name + end)
+            if part.exists():
+                part.replace(aside.with_name(aside.name + end))
+        log.error("%s: %s; it was set aside as %s, and a new one is begun", self._file, error, aside)
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    """Tell whether it is the file's contents that are wrong, not the disk or another process."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return type(error) is sqlite3.DatabaseError and (code is None or code & 0xFF in _BROKEN)

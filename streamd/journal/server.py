@@ -1,0 +1,190 @@
+"""The journal's loop: frames from the daemon are stored and confirmed, questions for history answered.
+
+It ends with its input: then the daemon has died or stopped, and all that it had written is still to be read.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+import zmq
+
+from streamd import endpoints
+from streamd.errors import EndpointError, MessageError
+from streamd.history import Refused, decode_request, encode
+from streamd.journal.contract import ASKS_WHAT_IS_OPEN, Report, Start
+from streamd.journal.keeper import Keeper
+from streamd.pipe import FrameReader
+
+log = logging.getLogger("streamd.journal")
+
+RETRY_SECONDS = 1.0
+READ_BYTES = 256 << 10
+MOST_AT_ONCE = 1000
+"""Messages of one transaction."""
+DRAIN_SECONDS = 10.0
+"""How long it goes on trying to store the rest when its daemon is gone; the backlog still has what it can't."""
+MAX_REQUEST_BYTES = 64 << 10
+"""A larger request ends its asker's connection."""
+REQUESTS_AT_ONCE = 8
+_HANDSHAKE_MS = 5000
+
+
+class Server:
+    """One life of the journal's process."""
+
+    def __init__(self, start: Start, frames: int, reports: int) -> None:
+        """Read frames from one file, and write reports to another."""
+        self._run = start.run
+        self._parent = os.getppid()
+        self._keeper = Keeper(start.spec)
+        self._frames, self._reports = frames, reports
+        for file in (frames, reports):
+            os.set_blocking(file, False)
+        self._reader = FrameReader()
+        self._unstored: deque[bytes] = deque()
+        self._n_confirmed = 0
+        self._unsaid: deque[bytes] = deque()
+        self._said = Report(pid=0, n_confirmed=0)
+        self._is_over = False
+        self._retry_at = 0.0
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._listen_at: Sequence[str] = start.listen_at
+        self._history: zmq.Socket[bytes] | None = None
+        self._bind_at = 0.0
+        self._why_unbound = ""
+
+    def loop(self) -> None:
+        """Work until the input ends and all of it is stored, or can't be."""
+        next_rest = time.monotonic() + 1
+        while not self._is_over:
+            self._bind()
+            for ready in self._wait(next_rest):
+                if ready == self._frames:
+                    self._read()
+                elif ready is self._history:
+                    self._answer()
+            if self._unstored and time.monotonic() >= self._retry_at:
+                self._store()
+                if self._unstored and os.getppid() != self._parent:  # the end of the input would not be seen
+                    break
+            self._say()
+            if time.monotonic() >= next_rest:
+                self._keeper.rest()
+                next_rest = time.monotonic() + 1
+        self._drain()
+
+    def _wait(self, until: float) -> list[object]:
+        poller = zmq.Poller()
+        if not self._unstored:  # what can't be stored must not fill the memory: the daemon knows how much it keeps
+            poller.register(self._frames, zmq.POLLIN)
+        else:
+            until = min(until, self._retry_at)
+        if self._history is not None:
+            poller.register(self._history, zmq.POLLIN)
+        if self._unsaid:
+            poller.register(self._reports, zmq.POLLOUT)
+        return [ready for ready, _ in poller.poll(math.ceil(max(0.0, until - time.monotonic()) * 1000))]
+
+    def _read(self) -> bool:
+        """Read once from the pipe; return False if it is empty, or over."""
+        try:
+            data = os.read(self._frames, READ_BYTES)
+        except BlockingIOError:
+            return False
+        self._is_over = not data
+        self._unstored += self._reader.feed(data)
+        return bool(data)
+
+    def _store(self) -> None:
+        """Store what was read, in its order, and answer the questions in it."""
+        while self._unstored:
+            batch: list[bytes] = []
+            while self._unstored and self._unstored[0] != ASKS_WHAT_IS_OPEN and len(batch) < MOST_AT_ONCE:
+                batch.append(self._unstored.popleft())
+            if not (self._keeper.keep(batch) if batch else self._tell_what_is_open()):
+                self._unstored.extendleft(reversed(batch))
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                return
+            self._n_confirmed += len(batch)
+
+    def _tell_what_is_open(self) -> bool:
+        found = self._keeper.left_open(self._run)
+        if found is None:
+            return False
+        for each in found:
+            self._unsaid.append(msgspec.json.encode(msgspec.structs.replace(self._report(), left_open=each)))
+        self._unstored.popleft()
+        self._n_confirmed += 1
+        return True
+
+    def _report(self) -> Report:
+        return Report(pid=os.getpid(), n_confirmed=self._n_confirmed, trouble=self._keeper.trouble)
+
+    def _say(self) -> None:
+        """Tell the daemon how far it is, if that has changed; what it has no room for is said later."""
+        report = self._report()
+        if report != self._said:
+            self._unsaid.append(msgspec.json.encode(report))
+            self._said = report
+        while self._unsaid:
+            try:
+                os.write(self._reports, self._unsaid[0])
+            except BlockingIOError:
+                return
+            except OSError:  # nobody listens any more
+                self._unsaid.clear()
+                return
+            self._unsaid.popleft()
+
+    def _bind(self) -> None:
+        if self._history is not None or time.monotonic() < self._bind_at:
+            return
+        self._bind_at = time.monotonic() + RETRY_SECONDS
+        socket = self._context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        try:
+            endpoints.bind_all(socket, self._listen_at)
+        except EndpointError as error:  # held for a moment still by the journal of the daemon before this one
+            if str(error) != self._why_unbound:
+                log.warning("history is not served yet: %s", error)
+            self._why_unbound = str(error)
+            return
+        self._history = socket
+
+    def _answer(self) -> None:
+        """Answer those who asked for history; what is no request is refused."""
+        if self._history is None:
+            return
+        for _ in range(REQUESTS_AT_ONCE):
+            if not self._history.poll(0):
+                return
+            *address, frame = self._history.recv_multipart(zmq.NOBLOCK)
+            try:
+                answer = self._keeper.answer(decode_request(frame))
+            except MessageError as error:
+                answer = Refused(reason=str(error))
+            self._history.send_multipart([*address, encode(answer)], zmq.NOBLOCK)
+
+    def _drain(self) -> None:
+        """Store the rest, now that the daemon is gone."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._read():
+            pass
+        self._store()
+        while self._unstored and time.monotonic() < deadline:
+            time.sleep(RETRY_SECONDS)
+            self._store()
+        if not self._unstored:
+            self._keeper.end(self._run)
+        self._say()
+        self._keeper.close()
