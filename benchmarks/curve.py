@@ -1,4 +1,4 @@
-"""Claim: keys cost next to nothing: a connection begins a few milliseconds later, and a question is answered as soon."""
+"""Claim: keys cost little: a connection begins some milliseconds later, and a question is answered about as soon."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ TITLES = {
     "load": "Real-time sources a core",
     "overhead": "What the daemon adds",
     "memory_slope": "Memory over a million hops",
+    "curve": "What keys cost",
     "gpu": "On a GPU",
 }
 """Scripts in the order of the page."""
