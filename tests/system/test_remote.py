@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamd import keys
+from streamd.control import ask_reload
 from tests import sounds
 from tests.running import PATIENCE_SECONDS, RunningDaemon, a_daemon, collect, has_status, wait_for
 from tests.two_hosts import Host, two_hosts, why_not
@@ -54,6 +55,7 @@ class Place:
 
     daemon: RunningDaemon
     at: str
+    keys_folder: Path
     attic: Person
     listener: Person
     stranger: Person
@@ -90,7 +92,7 @@ endpoints:
         environment = {**os.environ, "XDG_CONFIG_HOME": str(folder / "hall")}
         with a_daemon(config, environment, *hall.command()) as daemon:
             daemon.status()  # waits until it answers
-            yield Place(daemon, f"tcp://{hall.address}", **people, crow=crow)
+            yield Place(daemon, f"tcp://{hall.address}", ours, **people, crow=crow)
 
 
 def test_with_keys_audio_goes_in_and_events_come_out_on_another_host(place: Place) -> None:
@@ -220,3 +222,11 @@ def test_who_is_on_the_daemons_host_but_has_no_key_may_not_speak_for_a_source_th
     finally:
         found.kill()
         found.communicate()
+
+
+def test_after_a_reload_who_was_authorised_meanwhile_gets_in(place: Place) -> None:
+    arguments = ("status", "--json", "--endpoint", f"{place.at}:{CONTROL}", "--keys", str(place.stranger.keys_folder))
+    assert place.stranger.ends(*arguments).returncode == 77
+    keys.authorize(place.keys_folder, place.stranger.public, ["control"])
+    ask_reload(place.daemon.control_at)
+    assert place.stranger.ends(*arguments).returncode == 0
