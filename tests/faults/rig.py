@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -162,10 +163,14 @@ class Scene:
 
 @contextmanager
 def running(
-    scene: Scene, config: str, environment: Mapping[str, str] | None = None, sources: Sequence[str] | None = None
+    scene: Scene,
+    config: str,
+    environment: Mapping[str, str] = os.environ,
+    *before: str,
+    sources: Sequence[str] | None = None,
 ) -> Iterator[Rig]:
-    """Start a daemon and somebody who listens to sources of it (None: all); nothing may be lost in silence."""
-    with a_daemon(config, **({} if environment is None else {"environment": environment})) as daemon:
+    """Start a daemon, as a_daemon does, and somebody who listens to sources of it (None: all)."""
+    with a_daemon(config, environment, *before) as daemon:
         rig = Rig(daemon, scene.facts, sources)
         try:
             yield rig

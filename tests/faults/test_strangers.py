@@ -81,7 +81,7 @@ def reached(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for word in WORDS
     )
     environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
-    with running(scene, scene.config(*SOURCES, more=more), environment, SOURCES) as rig:
+    with running(scene, scene.config(*SOURCES, more=more), environment, sources=SOURCES) as rig:
         for name in SOURCES:
             rig.heard(name)
         yield Reached(rig, ports, flooder, ours.public)
