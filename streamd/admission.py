@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import UNSET
 
 from streamd import endpoints, keys
@@ -46,3 +48,15 @@ def read(given: StreamdYaml, document: Document) -> tuple[KeyPair | None, Permis
 def _is_beyond(section: object) -> bool:
     texts = () if section is UNSET else (section,) if isinstance(section, str) else section
     return isinstance(texts, tuple) and any(endpoints.is_beyond(text) for text in texts)
+
+
+def of_listeners(listen_at: Sequence[str]) -> tuple[KeyPair | None, Permissions]:
+    """Return the daemon's keys and what others' may do, for a process beside it that serves listeners at endpoints.
+
+    Raises:
+        KeysError: as `keys.load` and `keys.load_roles`, where an endpoint needs them.
+    """
+    if not any(map(endpoints.is_beyond, listen_at)):
+        return None, Permissions()
+    folder = keys.keys_folder()
+    return keys.load(folder), Permissions(keys.load_roles(folder))

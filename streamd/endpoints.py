@@ -127,11 +127,6 @@ def host_of(endpoint: str) -> str | None:
     return (found[1] or found[2]) if found else None
 
 
-def needs_keys(endpoint: str) -> EndpointError:
-    """Return the error of an endpoint beyond this machine where there are no keys."""
-    return EndpointError(f"{endpoint}: beyond this machine it needs keys; make them with `streamd keys new`")
-
-
 def bind(socket: zmq.Socket[Any], endpoint: str, *, shared: bool = False) -> None:
     """Bind a socket; raises EndpointError with the endpoint and the reason if that can't be done.
 

@@ -18,6 +18,7 @@ from zmq.utils import z85
 
 from streamd import endpoints
 from streamd.counters import Counters
+from streamd.errors import EndpointError
 from streamd.keys import KeyPair, Permissions
 
 log = logging.getLogger("streamd")
@@ -73,22 +74,27 @@ class Gate:
             EndpointError: an endpoint can't be bound, or lies beyond this machine and there are no keys.
         """
         beyond = [endpoint for endpoint in listen_at if endpoints.is_beyond(endpoint)]
-        self._watch(socket, frozenset(endpoint.encode() for endpoint in set(listen_at) - set(beyond)))
-        # ZeroMQ's options count for what is bound after them.
-        endpoints.bind_all(
-            socket, [each for each in listen_at if each not in beyond], shared=word in ("events", "history")
-        )
-        if not beyond:
-            return
-        if self._pair is None:
+        here = [endpoint for endpoint in listen_at if endpoint not in beyond]
+        self._watch(socket, frozenset(endpoint.encode() for endpoint in here))
+        try:
+            # ZeroMQ's options count for what is bound after them.
+            endpoints.bind_all(socket, here, shared=word in ("events", "history"))
+            if beyond:
+                self._guard(word, socket, beyond[0])
+                endpoints.bind_all(socket, beyond)
+        except EndpointError:
             socket.close(linger=0)
-            raise endpoints.needs_keys(beyond[0])
+            self._monitors.pop()[0].close(0)
+            raise
+
+    def _guard(self, word: endpoints.Word, socket: zmq.Socket[Any], endpoint: str) -> None:
+        if self._pair is None:
+            raise EndpointError(f"{endpoint}: beyond this machine it needs keys; make them with `streamd keys new`")
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt_string(zmq.CURVE_SECRETKEY, self._pair.secret)
         socket.setsockopt_string(zmq.ZAP_DOMAIN, word)
         # Without this, nobody to ask would mean that anybody may come in.
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
-        endpoints.bind_all(socket, beyond)
 
     def on_readable(self) -> None:
         """Answer for those who connect, at most MAX_AT_ONCE."""

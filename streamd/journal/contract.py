@@ -58,6 +58,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
     """Why nothing can be stored now, in words; empty if nothing hinders."""
     left_open: LeftOpen | None = None
+    counters: dict[str, int] = {}  # msgspec copies it
+    """What the gate before its socket counted since it was started (gate.py)."""
 
 
 _reports = msgspec.json.Decoder(Report)

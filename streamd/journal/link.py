@@ -79,6 +79,8 @@ class JournalLink:
         self._pipe: Pipe | None = None
         self._pid: int | None = None
         self._n_confirmed = 0
+        self._counted: dict[str, int] = {}
+        """What that child has counted."""
         self._told = ""
         self._n_lost = 0
         self._ever_confirmed = False
@@ -135,12 +137,16 @@ class JournalLink:
             self._since = time.monotonic()
             self._ever_confirmed = True
         self._told = report.trouble
+        for name, n in report.counters.items():
+            self._counters.add(name, n - self._counted.get(name, 0))
+        self._counted = report.counters
 
     def _hand_over(self) -> None:
         pipe = self._pipe_of()
         if pipe is not self._pipe:  # a new child has read nothing so far
             self._pipe, self._pid = pipe, self._pid_of()
             self._n_confirmed = 0
+            self._counted = {}
             self._told = ""
             self._backlog.send_again()
         if pipe is None:

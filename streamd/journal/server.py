@@ -15,8 +15,10 @@ from collections.abc import Sequence
 import msgspec
 import zmq
 
-from streamd import endpoints
-from streamd.errors import EndpointError, MessageError
+from streamd import admission
+from streamd.counters import Counters
+from streamd.errors import EndpointError, KeysError, MessageError
+from streamd.gate import Gate
 from streamd.history import Refused, decode_request, encode
 from streamd.journal.contract import ASKS_WHAT_IS_OPEN, Report, Start
 from streamd.journal.keeper import Keeper
@@ -56,6 +58,8 @@ class Server:
         self._retry_at = 0.0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._listen_at: Sequence[str] = start.listen_at
+        self._counters = Counters()
+        self._gate: Gate | None = None
         self._history: zmq.Socket[bytes] | None = None
         self._bind_at = 0.0
         self._why_unbound = ""
@@ -70,6 +74,8 @@ class Server:
                     self._read()
                 elif ready is self._history:
                     self._answer()
+                elif self._gate is not None:
+                    self._gate.on_readable()
             if self._unstored and time.monotonic() >= self._retry_at:
                 self._store()
                 if self._unstored and os.getppid() != self._parent:  # the end of the input would not be seen
@@ -77,6 +83,7 @@ class Server:
             self._say()
             if time.monotonic() >= next_rest:
                 self._keeper.rest()
+                self._look_at_the_gate()
                 next_rest = time.monotonic() + 1
         self._drain()
 
@@ -88,6 +95,8 @@ class Server:
             until = min(until, self._retry_at)
         if self._history is not None:
             poller.register(self._history, zmq.POLLIN)
+        if self._gate is not None and self._gate.socket is not None:
+            poller.register(self._gate.socket, zmq.POLLIN)
         if self._unsaid:
             poller.register(self._reports, zmq.POLLOUT)
         return [ready for ready, _ in poller.poll(math.ceil(max(0.0, until - time.monotonic()) * 1000))]
@@ -125,7 +134,12 @@ class Server:
         return True
 
     def _report(self) -> Report:
-        return Report(pid=os.getpid(), n_confirmed=self._n_confirmed, trouble=self._keeper.trouble)
+        return Report(
+            pid=os.getpid(),
+            n_confirmed=self._n_confirmed,
+            trouble=self._keeper.trouble,
+            counters=self._counters.read(),
+        )
 
     def _say(self) -> None:
         """Tell the daemon how far it is, if that has changed; what it has no room for is said later."""
@@ -153,13 +167,28 @@ class Server:
         socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         try:
-            endpoints.bind_all(socket, self._listen_at)
-        except EndpointError as error:  # held for a moment still by the journal of the daemon before this one
+            if self._gate is None:
+                self._gate = Gate(self._context, *admission.of_listeners(self._listen_at), self._counters)
+            self._gate.bind("history", socket, self._listen_at)
+        except (EndpointError, KeysError) as error:  # held still by the journal of the daemon before this one, say
+            socket.close()
             if str(error) != self._why_unbound:
                 log.warning("history is not served yet: %s", error)
             self._why_unbound = str(error)
             return
         self._history = socket
+
+    def _look_at_the_gate(self) -> None:
+        """Count who came, and see who may come from now on."""
+        if self._gate is None:
+            return
+        self._gate.count()
+        try:
+            self._gate.permissions = admission.of_listeners(self._listen_at)[1]
+        except KeysError as error:  # they were good before
+            if str(error) != self._why_unbound:
+                log.warning("who may ask for history stays as it was: %s", error)
+            self._why_unbound = str(error)
 
     def _answer(self) -> None:
         """Answer those who asked for history; what is no request is refused."""

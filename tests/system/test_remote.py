@@ -21,7 +21,17 @@ from tests.two_hosts import Host, two_hosts, why_not
 NO_HOSTS = why_not()
 pytestmark = pytest.mark.skipif(bool(NO_HOSTS), reason=NO_HOSTS)
 
-EVENTS, AUDIO, CONTROL = 5555, 5556, 5557
+EVENTS, AUDIO, CONTROL, HISTORY = 5555, 5556, 5557, 5558
+ASKS_HISTORY = """
+import sys, zmq
+from pathlib import Path
+from streamd import endpoints, history
+socket = zmq.Context().socket(zmq.REQ)
+socket.setsockopt(zmq.LINGER, 0)
+endpoints.connect(socket, sys.argv[1], Path(sys.argv[2]))
+socket.send(history.encode(history.Since(sources=["attic"])))
+print(socket.recv().decode() if socket.poll(2500) else "nothing")
+"""
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ endpoints:
   events: "tcp://{hall.address}:{EVENTS}"
   audio: "tcp://{hall.address}:{AUDIO}"
   control: "tcp://{hall.address}:{CONTROL}"
+  history: "tcp://{hall.address}:{HISTORY}"
 """
         crow = sounds.save(folder / "crow.wav", sounds.scene(8, [(3.0, sounds.crow())]))
         environment = {**os.environ, "XDG_CONFIG_HOME": str(folder / "hall")}
@@ -125,6 +136,18 @@ def test_with_keys_audio_goes_in_and_events_come_out_on_another_host(place: Plac
         ("attic", "Crow", "onset"),
         ("attic", "Crow", "offset"),
     ]
+
+
+def test_history_is_told_to_who_may_listen_and_to_nobody_else(place: Place) -> None:
+    def ask(who: Person) -> str:
+        arguments = (ASKS_HISTORY, f"{place.at}:{HISTORY}", str(who.keys_folder))
+        command = who.host.command(sys.executable, "-c", *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert json.loads(ask(place.listener))["answer"] == "page"
+    before = place.refused()
+    assert ask(place.stranger) == "nothing\n"
+    wait_for(lambda: True if place.refused() > before else None)
 
 
 def test_status_is_answered_who_may_ask_and_to_nobody_else(place: Place) -> None:
