@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 class RunningDaemon:
     """`streamd run` with a configuration, in a folder of its own."""
 
-    def __init__(self, folder: Path, config: str, environment: Mapping[str, str], *before: str) -> None:
+    def __init__(self, folder: Path, config: str, environment: Mapping[str, str], *before: str, **options: Any) -> None:
         self.folder = folder
         self.log_file = folder / "log"
         file = folder / "streamd.yaml"
@@ -44,6 +44,7 @@ class RunningDaemon:
                 env={**environment, **variables},
                 stderr=log,
                 stdout=log,
+                **options,
             )
 
     def subscriber(self, **options: object) -> Subscription:
@@ -78,13 +79,15 @@ class RunningDaemon:
 
 
 @contextmanager
-def a_daemon(config: str, environment: Mapping[str, str] = os.environ, *before: str) -> Iterator[RunningDaemon]:
+def a_daemon(
+    config: str, environment: Mapping[str, str] = os.environ, *before: str, **options: Any
+) -> Iterator[RunningDaemon]:
     """Start a daemon; whatever happens, nothing of it is left afterwards, and its log is printed.
 
-    before: what its command line begins with, as `ip netns exec NAME`.
+    before: what its command line begins with, as `ip netns exec NAME`; options: those of its process.
     """
     with tempfile.TemporaryDirectory(prefix="sd-") as name:
-        daemon = RunningDaemon(Path(name), config, environment, *before)
+        daemon = RunningDaemon(Path(name), config, environment, *before, **options)
         family: list[psutil.Process] = []
         try:
             yield daemon

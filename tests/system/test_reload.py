@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +108,147 @@ models:
     assert len({event.event_id for event in events(told) if event.phase == "onset"}) == sum(
         event.phase == "onset" for event in events(told)
     )
+
+
+def test_a_reload_with_mistakes_is_refused_with_every_line_and_changes_nothing(models: Path, tones: Path) -> None:
+    config = (
+        f"sources: {{hall: {{recording: {tones}}}}}\nmodels: [{{file: {models}/two.onnx, labels: {{Low tone: {{}}}}}}]"
+    )
+    wrong = f"""
+sources: {{hall: {{recording: {tones}}}}}
+endpoints: {{control: "tcp://127.0.0.1:5999"}}
+models: [{{file: {models}/two.onnx, labels: {{Low tune: {{}}}}}}]
+"""
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        wait_for(lambda: daemon.status().sources[0].open_events or None)
+        (daemon.folder / "streamd.yaml").write_text(wrong)
+        command = [sys.executable, "-m", "streamd", "reload", "--endpoint", daemon.control_at]
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert told.returncode == 78
+        assert "endpoints can't be changed by a reload; start streamd again" in told.stdout
+        refused = collect(subscriber, lambda message: isinstance(message, State) and "refused" in message.detail)
+        report = reload(daemon, wrong.replace("endpoints", "#"))
+        assert report.outcome == "refused"
+        assert "model two has no such label; did you mean 'Low tone'" in report.mistakes[0]
+        assert daemon.status().counters["reloads.refused"] == 2
+        assert daemon.stop() == 0
+        refused += collect(subscriber, has_status("stopped"))
+    assert [(event.phase, event.end_reason) for event in events(refused)] == [("onset", None), ("offset", "shutdown")]
+
+
+def test_models_that_need_another_rate_begin_a_new_take_and_what_was_lost_between_is_told(
+    models: Path, tones: Path
+) -> None:
+    config = (
+        f"sources: {{hall: {{recording: {tones}}}}}\nmodels: [{{file: {models}/two.onnx, labels: {{Low tone: {{}}}}}}]"
+    )
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        told = collect(subscriber, is_onset("Low tone"))
+        agent = daemon.agent("hall").pid
+        report = reload(daemon, config.replace("two.onnx", "fast.onnx").replace("Low tone", "Middle tone"))
+        assert report.outcome == "done"
+        assert daemon.agent("hall").pid == agent
+        told += collect(subscriber, lambda message: isinstance(message, State) and message.sample_rate == 2 * RATE)
+        status = daemon.status()
+        assert status.sources[0].sample_rates == [2 * RATE]
+        wait_for(lambda: daemon.status().sources[0].lag_seconds)
+    [onset, offset] = events(told)
+    assert (offset.end_reason, offset.event_id) == ("reload", onset.event_id)
+    lost = [message.gap for message in told if isinstance(message, State) and message.gap]
+    assert [gap.reason for gap in lost] in ([], ["agent"])
+    assert sum(gap.seconds for gap in lost) < 2.0
+
+
+def test_a_source_may_leave_and_one_that_captures_something_else_is_started_anew(models: Path, tones: Path) -> None:
+    config = f"""
+sources: {{hall: {{recording: {tones}}}, yard: {{recording: {tones}}}}}
+models: [{{file: {models}/two.onnx, labels: {{Low tone: {{}}}}}}]
+"""
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        wait_for(lambda: all(source.open_events for source in daemon.status().sources) or None)
+        agents = {name: daemon.agent(name) for name in ("hall", "yard")}
+        after = f"sources: {{yard: {{recording: {tones}, repeat: true}}}}\n" + config.splitlines()[-1]
+        assert reload(daemon, after).outcome == "done"
+        told = collect(subscriber, is_onset("Low tone", "yard"))
+        told += collect(subscriber, is_onset("Low tone", "yard"))
+        wait_for(lambda: (not agents["hall"].is_running() and not agents["yard"].is_running()) or None)
+        status = daemon.status()
+        assert [source.name for source in status.sources] == ["yard"]
+        assert daemon.agent("yard").is_running()
+        assert status.sources[0].agent_restarts == 0
+    ended = {event.source: event.end_reason for event in events(told) if event.phase == "offset"}
+    assert ended == {"hall": "reload", "yard": "reload"}
+    last = [message for message in told if isinstance(message, State) and message.source == "hall"][-1]
+    assert (last.status, list(last.open_events)) == ("stopped", [])
+
+
+def test_broken_model_files_are_refused_by_a_child_and_the_daemon_hears_on(
+    models: Path, tones: Path, tmp_path: Path
+) -> None:
+    good = (models / "two.onnx").read_bytes()
+    file = tmp_path / "two.onnx"
+    file.write_bytes(good)
+    config = f"sources: {{hall: {{recording: {tones}}}}}\nmodels: [{{file: {file}, labels: {{Low tone: {{}}}}}}]"
+    chance = np.random.default_rng(5)
+    broken = [good[: len(good) // 2], b"", b"no model"]
+    for _ in range(3):
+        data = np.frombuffer(good, np.uint8).copy()
+        data[chance.integers(0, len(data), 200)] ^= chance.integers(1, 256, 200).astype(np.uint8)
+        broken.append(data.tobytes())
+    with a_daemon(config) as daemon, daemon.subscriber() as subscriber:
+        told = collect(subscriber, is_onset("Low tone"))
+        for data in broken:
+            file.write_bytes(data)
+            report = reload(daemon, config)
+            assert report.outcome == "refused"
+            assert report.mistakes[0].startswith(f"{daemon.folder}/streamd.yaml:2: models[0].file: {file}: ")
+        file.write_bytes(good)
+        assert reload(daemon, config).outcome == "done"
+        assert daemon.status().sources[0].n_lost == 0
+        assert daemon.stop() == 0
+        told += collect(subscriber, has_status("stopped"))
+    assert [(event.phase, event.end_reason) for event in events(told)] == [("onset", None), ("offset", "shutdown")]
+
+
+def test_sighup_is_a_reload_for_a_service_however_often_it_comes(models: Path, tones: Path) -> None:
+    config = (
+        f"sources: {{hall: {{recording: {tones}}}}}\nmodels: [{{file: {models}/two.onnx, labels: {{Low tone: {{}}}}}}]"
+    )
+    with a_daemon(config, start_new_session=True) as daemon, daemon.subscriber() as subscriber:
+        told = collect(subscriber, is_onset("Low tone"))
+        for _ in range(100):
+            daemon.process.send_signal(signal.SIGHUP)
+        told += reloaded(subscriber, "hall")
+        (daemon.folder / "streamd.yaml").write_text(config.replace("two.onnx", "one.onnx"))
+        daemon.process.send_signal(signal.SIGHUP)
+        told += collect(subscriber, lambda message: isinstance(message, Event) and message.model == "one")
+        assert daemon.stop() == 0
+    assert [(event.model, event.end_reason) for event in events(told)] == [
+        ("two", None),
+        ("two", "reload"),
+        ("one", None),
+    ]
+
+
+def test_a_daemon_in_a_terminal_reloads_while_that_is_there_and_ends_when_it_is_closed(
+    models: Path, tones: Path
+) -> None:
+    config = (
+        f"sources: {{hall: {{recording: {tones}}}}}\nmodels: [{{file: {models}/two.onnx, labels: {{Low tone: {{}}}}}}]"
+    )
+    ours, theirs = pty.openpty()
+    # A session of its own whose controlling terminal is the new one, as a terminal's window starts its program.
+    becomes = (
+        "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    before = (sys.executable, "-c", becomes)
+    with a_daemon(config, os.environ, *before, start_new_session=True, stdin=theirs) as daemon:
+        os.close(theirs)
+        with daemon.subscriber() as subscriber:
+            collect(subscriber, is_onset("Low tone"))
+            daemon.process.send_signal(signal.SIGHUP)
+            reloaded(subscriber, "hall")
+            os.close(ours)
+            told = collect(subscriber, has_status("stopped"))
+        assert daemon.process.wait(10) == 0
+    assert [event.end_reason for event in events(told)] == ["shutdown"]
