@@ -24,6 +24,7 @@ TITLES = {
     "overhead": "What the daemon adds",
     "memory_slope": "Memory over a million hops",
     "curve": "What keys cost",
+    "reloads": "Reloads",
     "gpu": "On a GPU",
 }
 """Scripts in the order of the page."""

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.errors import MessageError
-from streamd.events import BROKEN_JSON, SOURCE_NAME
+from streamd.events import BROKEN_JSON, SOURCE_NAME, ClockReport
 
 FORMAT = 1
 """Version of this contract; a daemon refuses an agent of another."""
@@ -36,6 +36,7 @@ MAX_TEXT = 1000
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 _MAX_SAMPLE = 2**53  # exact in a float, and far from the end of an int64
 _MAX_SECONDS = 1e11  # about the year 5000: beyond it, times can't be written
+_MIN_SECONDS = -1e9  # a host that boots in 1970 captures before it
 
 
 class _Kind(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -130,6 +131,8 @@ class Block(_Kind, frozen=True, kw_only=True, tag="block"):
     """Why samples were lost."""
     dead_channels: tuple[int, ...] = ()
     """Channels of the input, counted from 1, that have no signal while another has; what is sent is their mean."""
+    clock: ClockReport | None = None
+    """What is known of the host's clocks: in the first block of a take, when that changes, and now and then."""
 
 
 Pcm = NDArray[np.int16]
@@ -215,6 +218,6 @@ def decode_said(frames: Sequence[bytes | memoryview]) -> tuple[Said, Pcm | None]
     is_possible = 0 <= message.first_sample <= _MAX_SAMPLE and 0 <= message.n_lost <= _MAX_SAMPLE
     if not is_possible or not 0 < message.sample_rate <= 768_000:
         raise MessageError("block with an impossible position or sample rate")
-    if not (0 <= message.captured_at <= _MAX_SECONDS and abs(message.monotonic) <= _MAX_SECONDS):
+    if not (_MIN_SECONDS <= message.captured_at <= _MAX_SECONDS and abs(message.monotonic) <= _MAX_SECONDS):
         raise MessageError("block with an impossible time")
     return message, np.frombuffer(frames[1], "<i2").reshape(-1, len(message.sources))

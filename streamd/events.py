@@ -106,6 +106,26 @@ class AudioGap(msgspec.Struct, frozen=True, kw_only=True):
     device, and the samples are those between the end of its take and the beginning of the next."""
 
 
+class ClockReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent knows of the clocks of its host. Positions in samples depend on none of them."""
+
+    offset_seconds: float
+    """Wall time less the monotonic clock."""
+    drift_ppm: float | None = None
+    """How much faster than it says the sound card counts samples, in millionths by the monotonic clock, over the last
+    ten minutes; null in the first one."""
+    is_set: bool = True
+    """False where the wall clock says a time before this version existed."""
+    n_steps: int = 0
+    """How often the wall clock was set since the agent started."""
+    last_step_seconds: float = 0.0
+    """By how much the last time; negative: back."""
+    n_suspends: int = 0
+    """How often the host slept since the agent started."""
+    suspended_seconds: float = 0.0
+    """How long in all."""
+
+
 class State(_Data, frozen=True, kw_only=True):
     """How a source fares. The last one is sent again to whoever subscribes, its open_events up to date."""
 
@@ -125,6 +145,8 @@ class State(_Data, frozen=True, kw_only=True):
     """What is wrong with the signal of a live source; detail has it in words."""
     journal: JournalState | None = None
     """Of the whole daemon; if behind, detail says why. Null from an earlier version."""
+    clock: ClockReport | None = None
+    """What its agent says of its host's clocks; null before it has."""
 
 
 class Heartbeat(_Data, frozen=True, kw_only=True):

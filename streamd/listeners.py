@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streamd.blocks import Want, block_take
 from streamd.config import Config, ModelUse, check_against_models
 from streamd.decision import DecisionSpec
 from streamd.detector import Detector
@@ -51,6 +52,20 @@ class Listener:
             sources=self.sources,
             lags=self.lags.report(),
         )
+
+
+def wants_of(listeners: Sequence[Listener], take: str) -> list[Want]:
+    """Return what these want of a take of one source: one format for each rate that a model needs.
+
+    A block is as long as the shortest hop, because a wake-up costs more than its arithmetic.
+    """
+    hops: dict[int, int] = {}
+    for listener in listeners:
+        facts = listener.model.manifest
+        hops[facts.sample_rate] = min(facts.hop_samples, hops.get(facts.sample_rate, facts.hop_samples))
+    return [
+        Want(take=take, block_take=block_take(take, rate), sample_rate=rate, n_samples=n) for rate, n in hops.items()
+    ]
 
 
 def load_listeners(

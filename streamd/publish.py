@@ -22,6 +22,7 @@ from streamd import endpoints
 from streamd.counters import Counters
 from streamd.events import (
     AudioGap,
+    ClockReport,
     Event,
     Heartbeat,
     JournalState,
@@ -116,6 +117,7 @@ class Publisher:
         sample_rate: int | None = None,
         gap: AudioGap | None = None,
         signal: tuple[SignalProblem, ...] = (),
+        clock: ClockReport | None = None,
     ) -> State:
         """Make the next State of a source, with its open events; it is not sent yet."""
         return State(
@@ -132,6 +134,7 @@ class Publisher:
             open_events=self.open_events(source),
             signal=signal,
             journal=self.journal,
+            clock=clock,
         )
 
     def send(self, message: Message) -> None:

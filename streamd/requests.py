@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from streamd.errors import MessageError
-from streamd.events import BROKEN_JSON, Event, JournalState, SignalProblem, SourceStatus
+from streamd.events import BROKEN_JSON, ClockReport, Event, JournalState, SignalProblem, SourceStatus
 
 
 class StatusRequest(msgspec.Struct, frozen=True, tag_field="ask", tag="status"):
@@ -43,6 +43,10 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     open_events: Sequence[Event]
     signal: tuple[SignalProblem, ...] = ()
     """What is wrong with its signal; detail has it in words."""
+    clock: ClockReport | None = None
+    """What its agent says of its host's clocks; null before it has."""
+    lost_seconds: dict[str, float] = {}
+    """Audio lost in this run, by reason (as `AudioGap.reason`)."""
 
 
 class LagReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,11 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from streamd import wall
 from streamd.blocks import Block, Bye, Hello, Want, block_take
 from streamd.counters import Counters
 from streamd.detector import Detection, Hop
-from streamd.events import AudioGap, EndReason, SignalProblem, SourceStatus, at, slug
-from streamd.listeners import Listener
+from streamd.events import AudioGap, ClockReport, EndReason, SignalProblem, SourceStatus, at, slug
+from streamd.listeners import Listener, wants_of
 from streamd.publish import Publisher
 from streamd.report import event, level, score
 from streamd.requests import SourceReport
@@ -55,6 +56,10 @@ class LiveSource:
     hello: Hello | None = None
     n_samples: int = 0
     n_lost: int = 0
+    lost_seconds: dict[str, float] = field(default_factory=dict)
+    """By reason."""
+    clock: ClockReport | None = None
+    """What its agent says of its host's clocks."""
     progress_at: float = 0.0
     """Monotonic time at which its agent last got on: audio that advances, a hello, or word that it waits."""
     _takes: dict[int, Take] = field(default_factory=dict)
@@ -108,16 +113,16 @@ class LiveSource:
         self._publish_state("; ".join(filter(None, [self.shown_detail(), more])), None, take)
 
     def _publish_state(self, detail: str, gap: AudioGap | None, take: Take | None) -> None:
-        rate = take.sample_rate if take else None
         state = self.publisher.state(
             self.name,
             status=self._shown_status(),
             detail=detail,
             time=at(time.time()),
             take=take.name if take else None,
-            sample_rate=rate,
+            sample_rate=take.sample_rate if take else None,
             gap=gap,
             signal=self._shown_signal(),
+            clock=self.clock,
         )
         self.publisher.send(state)
 
@@ -126,7 +131,7 @@ class LiveSource:
 
     def shown_detail(self) -> str:
         """Return how it fares in words, with what is wrong with its signal and what makes it slow."""
-        troubles = [*self.signal.words(), *self.degraded.values()]
+        troubles = [*self.signal.words(), *self.degraded.values(), *wall.unset_in_words(self.clock)]
         return "; ".join([self.detail, *troubles]) if self.status == "live" else self.detail
 
     def _shown_signal(self) -> tuple[SignalProblem, ...]:
@@ -144,19 +149,9 @@ class LiveSource:
         if degraded != was:
             self.say(self.status, self.detail, take=take)
 
-    def wants(self, take: str, listeners: Sequence[Listener] | None = None) -> list[Want]:
-        """Return what is wanted of a take: one format for each rate that a model needs, of those that listen if None.
-
-        A block is as long as the shortest hop, because a wake-up costs more than its arithmetic.
-        """
-        hops: dict[int, int] = {}
-        for listener in self.listeners if listeners is None else listeners:
-            facts = listener.model.manifest
-            hops[facts.sample_rate] = min(facts.hop_samples, hops.get(facts.sample_rate, facts.hop_samples))
-        return [
-            Want(take=take, block_take=block_take(take, rate), sample_rate=rate, n_samples=n)
-            for rate, n in hops.items()
-        ]
+    def wants(self, take: str) -> list[Want]:
+        """Return what is wanted of a take."""
+        return wants_of(self.listeners, take)
 
     def leave_agent(self, status: SourceStatus, detail: str) -> None:
         """Hear the agent no more that was heard: another configuration has another one, or none."""
@@ -208,10 +203,18 @@ class LiveSource:
         if take.is_first:
             self.n_samples += len(pcm)
             self._look_at_signal(take, header, pcm)
+        if header.clock is not None:
+            self._note_clock(header.clock)
         if take.is_first and self.publisher.wants_level(self.name):
-            publisher = self.publisher
-            self.publisher.send(level(pcm, take.clock(), take.position, publisher.run, publisher.host, self.name))
+            run, host = self.publisher.run, self.publisher.host
+            self.publisher.send(level(pcm, take.clock(), take.position, run, host, self.name))
         return True
+
+    def _note_clock(self, now: ClockReport) -> None:
+        before, self.clock = self.clock, now
+        if changed := wall.change_in_words(before, now):
+            log.warning("%s: %s", self.name, changed)
+            self.say_again(changed)
 
     def _look_at_signal(self, take: Take, header: Block, pcm: NDArray[np.int16]) -> None:
         if self.signal.hear(pcm, header.dead_channels):
@@ -250,6 +253,7 @@ class LiveSource:
         seconds = n_lost / take.sample_rate
         log.warning("%s: lost %.2f s of audio (%s) at %d", self.name, seconds, reason.replace("_", " "), take.position)
         self.n_lost += n_lost
+        self.lost_seconds[reason] = round(self.lost_seconds.get(reason, 0.0) + seconds, 6)
         self.counters.add(f"lost_samples.{reason}", n_lost)
         return AudioGap(take=take.name, first_sample=take.position, n_samples=n_lost, seconds=seconds, reason=reason)
 
@@ -391,4 +395,6 @@ class LiveSource:
             agent_restarts=agent_restarts,
             open_events=self.publisher.open_events(self.name),
             signal=self._shown_signal(),
+            clock=self.clock,
+            lost_seconds=self.lost_seconds,
         )

@@ -17,7 +17,7 @@ from streamd.agents import Agents
 from streamd.blocks import Refuse, Want
 from streamd.config import Config, Source
 from streamd.intake import Intake, merged
-from streamd.listeners import Listener
+from streamd.listeners import Listener, wants_of
 from streamd.sources import LiveSource
 
 
@@ -94,7 +94,7 @@ def _relisten(plan: Plan, sources: Mapping[str, LiveSource], intake: Intake) -> 
     for hello in hellos.values():
         mine = [name for name in hello.sources if sources[name].hello is hello]
         before = [sources[name].wants(hello.take) for name in hello.sources]
-        after = [sources[name].wants(hello.take, heard[name]) for name in hello.sources]
+        after = [wants_of(heard[name], hello.take) for name in hello.sources]
         is_same = merged(chain(*before)) == merged(chain(*after)) and [*map(_rates, before)] == [*map(_rates, after)]
         for name in mine:
             _exchange(sources[name], heard[name], keep_takes=is_same)

@@ -16,7 +16,16 @@ from streamd.gap import Gap
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/*/*.md")])
-MESSAGES = [events.Event, events.State, events.AudioGap, events.Heartbeat, events.Score, events.Level, events.Envelope]
+MESSAGES = [
+    events.Event,
+    events.State,
+    events.AudioGap,
+    events.ClockReport,
+    events.Heartbeat,
+    events.Score,
+    events.Level,
+    events.Envelope,
+]
 SECTIONS = [
     config_shape.StreamdYaml,
     config_shape.SourceSection,

@@ -26,6 +26,7 @@ from streamd.capture.specs import Command, Microphone, Recording, Spec
 from streamd.capture.stream import BlockStream
 from streamd.errors import DeviceError, EndpointError, MessageError, RecordingError, UsageError
 from streamd.events import SOURCE_NAME
+from streamd.wall import WallClock
 
 log = logging.getLogger("streamd.capture")
 
@@ -102,6 +103,7 @@ class Agent:
         self._stopping = stopping
         self._host = socket.gethostname()
         self._clock_id = clock_id()
+        self._wall = WallClock()
 
         self._audio: AudioInput | None = None
         self._opened_at = self._open_at = self._waiting_at = 0.0
@@ -188,7 +190,7 @@ class Agent:
         stream = self._streams.get(answer.sample_rate)
         if stream is None:
             self._complaint = ""
-            self._streams[answer.sample_rate] = BlockStream(self._source, answer, self._audio.clock)
+            self._streams[answer.sample_rate] = BlockStream(self._source, answer, self._audio.clock, self._wall)
         elif stream.want != answer:
             self._forget_take()
 

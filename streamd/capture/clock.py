@@ -11,8 +11,14 @@ import time
 from collections import deque
 from pathlib import Path
 
+import numpy as np
+
 WINDOW_SECONDS = 10.0
 """Deliveries that the fit looks back on. A sound card 100 ppm off moves it by a millisecond in that time."""
+DRIFT_SECONDS = 600
+"""… and that the drift is fitted to: a millisecond of jitter makes it uncertain by a quarter of a millionth."""
+LEAST_DRIFT_SECONDS = 60
+"""Before, jitter would be told as drift."""
 
 
 def clock_id() -> str:
@@ -43,6 +49,8 @@ class CaptureClock:
         self._least: deque[tuple[int, float]] = deque()
         """(second, least offset among its deliveries), oldest first."""
         self._offset = 0.0
+        self._seconds: deque[tuple[int, float]] = deque(maxlen=DRIFT_SECONDS)
+        """The same of the seconds that are over, for the drift."""
 
     def heard(self, n_samples: int, monotonic: float) -> None:
         """Count samples, the last of which was handed over at a time of the monotonic clock."""
@@ -52,6 +60,8 @@ class CaptureClock:
         if self._least and self._least[-1][0] == second:
             self._least[-1] = (second, min(offset, self._least[-1][1]))
         else:
+            if self._least:
+                self._seconds.append(self._least[-1])
             self._least.append((second, offset))
             while self._least[0][0] < second - WINDOW_SECONDS:
                 self._least.popleft()
@@ -60,6 +70,15 @@ class CaptureClock:
     def lost(self, n_samples: int) -> None:
         """Count samples that were captured and never handed over."""
         self.position += n_samples
+        self._seconds.clear()  # their number is an estimate, and a step in what the drift is fitted to
+
+    def drift_ppm(self) -> float | None:
+        """Return how much faster than its rate says this input counts, in millionths; None before that can be told."""
+        if len(self._seconds) < LEAST_DRIFT_SECONDS:
+            return None
+        seconds, offsets = np.array(self._seconds).T
+        seconds -= seconds.mean()
+        return float(-1e6 * (seconds @ offsets) / (seconds @ seconds))
 
     def n_missing(self, monotonic: float) -> int:
         """Return how many samples more than were counted should have been captured by now; never negative."""

@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.blocks import Block, Want
-from streamd.capture.clock import CaptureClock, wall_offset
+from streamd.capture.clock import CaptureClock
 from streamd.capture.resample import Resampler
+from streamd.events import ClockReport
+from streamd.wall import WallClock
+
+CLOCK_SECONDS = 5.0
+"""What is known of the clocks is told this often."""
 
 
 class Cut(NamedTuple):
@@ -23,17 +28,21 @@ class Cut(NamedTuple):
 class BlockStream:
     """Resamples and cuts what an input captures from now on into blocks, as a `Want` asks for them."""
 
-    def __init__(self, source: str, want: Want, clock: CaptureClock) -> None:
+    def __init__(self, source: str, want: Want, clock: CaptureClock, wall: WallClock | None = None) -> None:
         """The next sample of the input is the first of the take.
 
         Args:
             source: name of the source.
             want: the format.
             clock: the input's; it dates the blocks.
+            wall: the host's, watched since its agent started; None: from now on.
         """
         self.want = want
         self._source = source
         self._clock = clock
+        self._wall = wall or WallClock()
+        self._told_at = float("-inf")
+        self._n_told_changes = 0
         self._first_native = clock.position
         self._resampler = Resampler(clock.sample_rate, want.sample_rate)
         self._pcm = np.zeros(0, np.int16)
@@ -94,14 +103,23 @@ class BlockStream:
         native = self._first_native + self._position * self._clock.sample_rate / self.want.sample_rate
         # A fit that improves may date a block before the one before it.
         self._newest = max(self._newest, self._clock.monotonic(native))
+        offset = self._wall.look()
         return Block(
             sources=(self._source,),
             take=self.want.block_take,
             first_sample=self._position,
             sample_rate=self.want.sample_rate,
-            captured_at=self._newest + wall_offset(),
+            captured_at=self._newest + offset,
             monotonic=self._newest,
             n_lost=self._n_lost,
             flags=self._flags,
             dead_channels=self._dead_channels,
+            clock=self._clock_report(),
         )
+
+    def _clock_report(self) -> ClockReport | None:
+        """Return what is known of the clocks, if it is time to tell it."""
+        if self._newest - self._told_at < CLOCK_SECONDS and self._wall.n_changes == self._n_told_changes:
+            return None
+        self._told_at, self._n_told_changes = self._newest, self._wall.n_changes
+        return self._wall.report(self._clock.drift_ppm())

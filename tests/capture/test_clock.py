@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +80,17 @@ def test_the_fit_forgets_what_lies_behind_its_window() -> None:
 def test_the_wall_clock_is_told_apart_from_the_monotonic_one() -> None:
     assert wall_offset() == pytest.approx(time.time() - time.monotonic(), abs=0.01)
     assert clock_id() == clock_id() != ""
+
+
+@pytest.mark.parametrize("ppm", [-80.0, 0.0, 35.0])
+def test_a_sound_card_that_is_too_fast_or_too_slow_is_measured(ppm: float) -> None:
+    clock = CaptureClock(RATE)
+    chance = np.random.default_rng(3)
+    block, n_samples = 0.1 / (1 + ppm / 1e6), RATE // 10
+    for i in range(1, 6000):
+        if i == 590:
+            assert clock.drift_ppm() is None, "jitter would be told as drift"
+        clock.heard(n_samples, i * block + chance.exponential(0.004))
+    assert clock.drift_ppm() == pytest.approx(ppm, abs=1.0)
+    clock.lost(1000)
+    assert clock.drift_ppm() is None
