@@ -1,11 +1,11 @@
-"""The client: what a daemon publishes, as Python objects, and what was lost on the way, as `Gap`s.
+"""The client: what a daemon publishes, as Python objects; what got lost on the way is fetched from its journal.
 
     for message in streamd.subscribe(sources=["kitchen"], labels=["Dog"]):
         print(message)
 
 Each source numbers its Event and State messages from 1. The client subscribes to whole sources and
 filters labels itself, so a number that is left out was lost; heartbeats carry the newest number, so
-a loss at the tail shows within a second.
+a loss at the tail shows within a second. What the journal can't give again is a `Gap`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -25,65 +25,21 @@ from streamd import endpoints, refusal
 from streamd.errors import EndpointError, MessageError, UsageError
 from streamd.events import SOURCE_NAME, Event, Heartbeat, Level, Message, Score, State, decode, slug
 from streamd.gap import Gap
+from streamd.history import Since, message_id, place_of
+from streamd.ledger import Ledger
+from streamd.past import Past, history_of
+from streamd.recovery import Recovery
 
 log = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 3.0
 """After so long without a heartbeat, a client that was given no endpoint looks for its daemon again."""
 
+MAX_UNREAD = 50_000
+"""Messages that are kept here while what comes before them is fetched; the others wait in ZeroMQ's queue."""
+TICK_SECONDS = 0.05
+
 _COUNTED = ("event", "state", "heartbeat")
-
-
-@dataclass
-class _Place:
-    """Where we are in one source's numbers."""
-
-    run: str
-    base_seq: int | None
-    """What came up to here is not ours to miss; None as long as that is not known."""
-    last_seq: int = 0
-    """Newest number known: received, or reported as missing."""
-    state_seq: int = 0
-    """Newest State received."""
-
-
-class Ledger:
-    """Finds what is missing in the numbers of any number of sources. No sockets, no clock.
-
-    The base line of a source is its first Event or Heartbeat; a State is none, because it may be the
-    last one sent again. A source that was known and begins a new run is counted from that run's start.
-    """
-
-    def __init__(self) -> None:
-        self._places: dict[tuple[str, str], _Place] = {}
-
-    def enter(self, message: Event | State | Heartbeat) -> tuple[Gap | None, bool]:
-        """Return what this message shows to be missing, and whether it is news (not one sent again)."""
-        key = (message.host, message.source)
-        place = self._places.get(key)
-        if place is None or place.run != message.run:
-            place = self._places[key] = _Place(message.run, base_seq=None if place is None else 0)
-        if isinstance(message, Heartbeat):
-            return self._advance(place, message, message.last_seq, message.last_seq), True
-        is_repeat = message.seq <= place.last_seq
-        if isinstance(message, State):
-            # One from before the base line is in no Gap, so it is news to whoever has no newer one.
-            is_early = message.seq <= (place.base_seq or 0)
-            is_repeat = message.seq <= place.state_seq or (is_repeat and not is_early)
-            place.state_seq = max(place.state_seq, message.seq)
-            if place.base_seq is None:
-                return None, not is_repeat
-        return self._advance(place, message, message.seq - 1, message.seq), not is_repeat
-
-    def _advance(self, place: _Place, message: Event | State | Heartbeat, before: int, last: int) -> Gap | None:
-        """Move on to the number `last`, all up to `before` being published earlier; return what that skips."""
-        gap = None
-        if place.base_seq is None:
-            place.base_seq = place.last_seq = last
-        elif before > place.last_seq:
-            gap = Gap(source=message.source, run=place.run, first_seq=place.last_seq + 1, last_seq=before)
-        place.last_seq = max(place.last_seq, last)
-        return gap
 
 
 class Subscription:
@@ -92,11 +48,13 @@ class Subscription:
     endpoint: where a daemon publishes; None looks for one on this machine, and waits if there is none.
     sources: names to hear of; None is all. labels: sounds to hear of; None is all; States and Gaps pass always.
     also: further kinds of messages to return.
+    since: begin with what was published since a time, or after a message (an Event, a State, or its CloudEvents id).
+    history: where the journal answers; None is beside the events, where those are at their default place.
     keys_folder: where keys are for a daemon beyond this machine; None is the user's (`streamd keys list` shows it).
 
     Raises:
-        UsageError: a name that no source can have.
-        EndpointError: what was given is no endpoint.
+        UsageError: a name that no source can have, or no time or message to begin with.
+        EndpointError: what was given is no endpoint; from `poll`, nobody has the history that `since` asks for.
         KeysError: it lies beyond this machine, and our keys or its daemon's lack.
     """
 
@@ -107,6 +65,8 @@ class Subscription:
         sources: Iterable[str] | None = None,
         labels: Iterable[str] | None = None,
         also: Sequence[Literal["heartbeat", "score", "level"]] = (),
+        since: datetime | Event | State | str | None = None,
+        history: str | None = None,
         keys_folder: Path | None = None,
     ) -> None:
         names = None if sources is None else _listed(sources)
@@ -125,6 +85,10 @@ class Subscription:
         self.n_unreadable = 0
         """Messages so far that were no messages of a streamd this version knows."""
         self._ledger = Ledger()
+        self._recovery: Recovery | None = None
+        self._held: tuple[Message, bytes] | None = None
+        """What showed that something is missing; it comes after that."""
+        self._unread: deque[list[bytes]] = deque()
         self._ready: deque[tuple[Message | Gap, bytes]] = deque()
         self._heard_at = time.monotonic()
         self._problem = ""
@@ -141,6 +105,10 @@ class Subscription:
                 for prefix in [f"{word}/"] if names is None else [f"{word}/{name}/" for name in names]:
                     self._socket.subscribe(prefix)
             endpoints.connect(self._socket, self.endpoint, keys_folder)
+            if where := history or history_of(self.endpoint):
+                self._recovery = Recovery(Past(where, keys_folder), self._ledger)
+            if since is not None:
+                self._begin_with(since, names)
         except BaseException:
             self.close()
             raise
@@ -149,11 +117,56 @@ class Subscription:
         """Return the next message or Gap; None if there was none for timeout_seconds (None waits for ever)."""
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while not self._ready:
-            if not self._wait(deadline):
+            if self._recovery is not None and self._recovery.is_busy:
+                if not self._recover(self._recovery, deadline):
+                    return None
+            elif self._held is not None:
+                held, self._held = self._held, None
+                self._give(*held)
+            elif self._unread:
+                self._take(self._unread.popleft())
+            elif self._wait(deadline):
+                self._take(self._socket.recv_multipart())
+            else:
                 return None
-            self._take(self._socket.recv_multipart())
         message, self.payload = self._ready.popleft()
         return message
+
+    def _begin_with(self, since: datetime | Event | State | str, names: Sequence[str] | None) -> None:
+        if self._recovery is None:
+            raise UsageError(f"since: nobody knows where the history of {self.endpoint} is served; name it (history=…)")
+        if isinstance(since, datetime):
+            if since.tzinfo is None:
+                raise UsageError(f"since: found {since}; expected a time with its zone, such as datetime.now(UTC)")
+            self._recovery.want_since(Since(time=since, sources=names))
+            return
+        after = since if isinstance(since, str) else message_id(since)
+        try:
+            self._ledger.resume(*place_of(after))
+        except MessageError as error:
+            raise UsageError(f"since: {error}") from error
+        self._recovery.want_since(Since(after=after, sources=names))
+
+    def _recover(self, recovery: Recovery, deadline: float | None) -> bool:
+        """Fetch some of what is missing, while what is said now is kept; False at the deadline."""
+        found = recovery.work(daemon_is_there=bool(self._unread) or self._held is not None)
+        for message, payload in found:
+            self._give(message, payload)
+        if found or not recovery.is_busy:
+            return True
+        seconds = TICK_SECONDS if deadline is None else min(TICK_SECONDS, max(0.0, deadline - time.monotonic()))
+        if len(self._unread) < MAX_UNREAD:
+            poller = zmq.Poller()
+            for each in (self._socket, recovery.past.socket):
+                poller.register(each, zmq.POLLIN)
+            poller.poll(round(seconds * 1000))
+            while self._socket.poll(0) and len(self._unread) < MAX_UNREAD:
+                self._unread.append(self._socket.recv_multipart())
+                self._heard_at = time.monotonic()
+        else:
+            recovery.past.socket.poll(round(seconds * 1000))
+        self._move_if_silent()
+        return deadline is None or time.monotonic() < deadline
 
     def _wait(self, deadline: float | None) -> bool:
         """Return True as soon as a message is there, False at the deadline."""
@@ -165,8 +178,7 @@ class Subscription:
                 self._heard_at = time.monotonic()
                 return True
             self._tell_if_refused()
-            if not self._is_given and time.monotonic() - self._heard_at >= SILENCE_SECONDS:
-                self._move()
+            self._move_if_silent()
             if deadline is not None and time.monotonic() >= deadline:
                 return False
 
@@ -176,8 +188,10 @@ class Subscription:
             log.warning("%s", problem)
         self._problem = problem
 
-    def _move(self) -> None:
+    def _move_if_silent(self) -> None:
         """Go to where a daemon is now, if that is elsewhere."""
+        if self._is_given or time.monotonic() - self._heard_at < SILENCE_SECONDS:
+            return
         self._heard_at = time.monotonic()
         try:
             endpoint = endpoints.find("events")
@@ -188,6 +202,8 @@ class Subscription:
             self._socket.disconnect(self.endpoint)
             endpoints.connect(self._socket, endpoint)
             self.endpoint = endpoint
+            if self._recovery is not None and (where := history_of(endpoint)):
+                self._recovery.past.move(where)
 
     def _take(self, frames: list[bytes]) -> None:
         """Put what a message says, and what it shows to be missing, among what is ready."""
@@ -202,16 +218,39 @@ class Subscription:
             return
         is_news = True
         if isinstance(message, Event | State | Heartbeat):
-            gap, is_news = self._ledger.enter(message)
+            if isinstance(message, State) and self._recovery is not None:
+                self._recovery.is_kept = message.journal in ("kept", "behind")
+            is_news = self._enter(message)
+        if is_news and self._recovery is not None and self._recovery.is_busy:
+            self._held = message, frames[1]
+        elif is_news:
+            self._give(message, frames[1])
+
+    def _enter(self, message: Event | State | Heartbeat) -> bool:
+        """Note a message, ask for what it shows to be missing, and tell whether it is news."""
+        before = self._ledger.before(message)
+        gap, is_news = self._ledger.enter(message)
+        if self._recovery is None:
             if gap is not None:
                 self._ready.append((gap, b""))
+            return is_news
+        if before is not None:
+            self._recovery.want(before[0], message.source, before[1] + 1, None)
+        if gap is not None:
+            self._recovery.want(gap.run, gap.source, gap.first_seq, gap.last_seq)
+        return is_news
+
+    def _give(self, message: Message | Gap, payload: bytes) -> None:
+        """Put a message among what is ready, if it was asked for."""
         if isinstance(message, Event) and self._slugs is not None and slug(message.label) not in self._slugs:
             return
-        if is_news and type(message) in self._kinds:
-            self._ready.append((message, frames[1]))
+        if type(message) in self._kinds:
+            self._ready.append((message, payload))
 
     def close(self) -> None:
         """Leave the daemon."""
+        if self._recovery is not None:
+            self._recovery.past.close()
         self._watch.close()
         self._socket.close()
 
@@ -229,25 +268,32 @@ def subscribe(
     *,
     sources: Iterable[str] | None = None,
     labels: Iterable[str] | None = None,
+    since: datetime | Event | State | str | None = None,
+    history: str | None = None,
     keys_folder: Path | None = None,
 ) -> Generator[Event | State | Gap, None, None]:
     """Subscribe at once, and return an iterator over what a daemon says; it waits, reconnects and never ends.
 
-    A Gap comes right before the message that showed it. After a restart of the daemon, what the new run
-    published before we were back is a Gap too. To stop waiting after a while, or for scores, levels and
-    heartbeats, see `streamd.subscribe.Subscription`.
+    What is missed, because we were too slow or away, is fetched from the daemon's journal and comes in its place. What
+    that does not have is a Gap, right before the message that showed it. To stop waiting after a while, or for scores,
+    levels and heartbeats, see `streamd.subscribe.Subscription`.
 
     endpoint: where a daemon publishes; None looks for one on this machine, and waits if there is none.
     sources: names to hear of; None is all.
     labels: sounds to hear of, in any case; None is all. States and Gaps come always.
+    since: begin with what was published since a time (with its zone), or after a message: the Event or State itself, or
+        its CloudEvents id, from which a program goes on where it was. Nothing is missed in between, or it is a Gap.
+    history: where the journal answers; None is beside the events, where those are at their default place.
     keys_folder: where keys are for a daemon beyond this machine; None is the user's (`streamd keys list` shows it).
 
     Raises:
-        UsageError: a name that no source can have.
-        EndpointError: what was given is no endpoint.
+        UsageError: a name that no source can have, or no time or message to begin with.
+        EndpointError: what was given is no endpoint; later, nobody has the history that `since` asks for.
         KeysError: it lies beyond this machine, and our keys or its daemon's lack.
     """
-    return _follow(Subscription(endpoint, sources=sources, labels=labels, keys_folder=keys_folder))
+    return _follow(
+        Subscription(endpoint, sources=sources, labels=labels, since=since, history=history, keys_folder=keys_folder)
+    )
 
 
 def _follow(subscription: Subscription) -> Generator[Event | State | Gap, None, None]:

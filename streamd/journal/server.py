@@ -32,6 +32,8 @@ MOST_AT_ONCE = 1000
 """Messages of one transaction."""
 DRAIN_SECONDS = 10.0
 """How long it goes on trying to store the rest when its daemon is gone; the backlog still has what it can't."""
+LEFT_BEHIND_SECONDS = 3.0
+"""How long who asks for history waits at most for what a dead daemon left behind."""
 MAX_REQUEST_BYTES = 64 << 10
 """A larger request ends its asker's connection."""
 REQUESTS_AT_ONCE = 8
@@ -60,6 +62,9 @@ class Server:
         self._listen_at: Sequence[str] = start.listen_at
         self._counters = Counters()
         self._gate: Gate | None = None
+        self._is_whole = False
+        """Whether all that a dead daemon left behind is stored: who asks before that would miss it."""
+        self._serve_at = time.monotonic() + LEFT_BEHIND_SECONDS
         self._history: zmq.Socket[bytes] | None = None
         self._bind_at = 0.0
         self._why_unbound = ""
@@ -131,6 +136,7 @@ class Server:
             self._unsaid.append(msgspec.json.encode(msgspec.structs.replace(self._report(), left_open=each)))
         self._unstored.popleft()
         self._n_confirmed += 1
+        self._is_whole = True
         return True
 
     def _report(self) -> Report:
@@ -158,7 +164,8 @@ class Server:
             self._unsaid.popleft()
 
     def _bind(self) -> None:
-        if self._history is not None or time.monotonic() < self._bind_at:
+        now = time.monotonic()
+        if self._history is not None or now < self._bind_at or not (self._is_whole or now > self._serve_at):
             return
         self._bind_at = time.monotonic() + RETRY_SECONDS
         socket = self._context.socket(zmq.ROUTER)

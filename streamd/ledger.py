@@ -1,0 +1,100 @@
+"""What a client has had of each source's numbers, and what it misses. No sockets, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from streamd.events import Event, Heartbeat, State
+from streamd.gap import Gap
+from streamd.history import Newest
+
+
+@dataclass
+class _Place:
+    """Where we are in one source's numbers."""
+
+    run: str
+    base_seq: int | None
+    """What came up to here is not ours to miss; None as long as that is not known."""
+    last_seq: int = 0
+    """Newest number known: received, or reported as missing."""
+    state_seq: int = 0
+    """Newest State received."""
+
+
+class Ledger:
+    """Finds what is missing in the numbers of any number of sources.
+
+    The base line of a source is its first Event or Heartbeat; a State is none, because it may be the
+    last one sent again. A source that was known and begins a new run is counted from that run's start.
+    Who reads history first has its base line there.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str], _Place] = {}
+        self._resumed: dict[tuple[str, str], int] = {}
+        self._first_base: int | None = None
+
+    def resume(self, run: str, source: str, seq: int) -> None:
+        """What came up to this number of a run was had in an earlier life of the client."""
+        self._resumed[run, source] = seq
+
+    def settle(self, newest: Iterable[Newest]) -> None:
+        """History was read to its end: what it has of sources that were not in it is older than was asked for.
+
+        From now on, all of a source that history knows nothing of is ours.
+        """
+        self._first_base = 0
+        for each in newest:
+            self._places.setdefault((each.host, each.source), _Place(each.run, each.seq, each.seq))
+
+    def before(self, message: Event | State | Heartbeat) -> tuple[str, int] | None:
+        """Return the run that this message ends by another, and the newest number that was had of it; or None."""
+        place = self._places.get((message.host, message.source))
+        resumed = next(((run, seq) for (run, source), seq in self._resumed.items() if source == message.source), None)
+        if place is None and resumed is not None:
+            return resumed if resumed[0] != message.run else None
+        if place is None or place.base_seq is None or place.run == message.run:
+            return None
+        return place.run, place.last_seq
+
+    def enter(self, message: Event | State | Heartbeat, *, is_past: bool = False) -> tuple[Gap | None, bool]:
+        """Return what this message shows to be missing, and whether it is news (not one sent again).
+
+        is_past: it is from history, in its order, where nothing is sent again.
+        """
+        key = (message.host, message.source)
+        place = self._places.get(key)
+        if place is None or place.run != message.run:
+            place = self._places[key] = self._begin(message, is_known=place is not None)
+        if isinstance(message, Heartbeat):
+            return self._advance(place, message, message.last_seq, message.last_seq), True
+        is_repeat = message.seq <= place.last_seq
+        if isinstance(message, State):
+            # One from before the base line is in no Gap, so it is news to whoever has no newer one.
+            is_early = message.seq <= (place.base_seq or 0) and not is_past
+            is_repeat = message.seq <= place.state_seq or (is_repeat and not is_early)
+            place.state_seq = max(place.state_seq, message.seq)
+            if place.base_seq is None and not is_past:
+                return None, not is_repeat
+        return self._advance(place, message, message.seq - 1, message.seq), not is_repeat
+
+    def _begin(self, message: Event | State | Heartbeat, *, is_known: bool) -> _Place:
+        resumed = self._resumed.pop((message.run, message.source), None)
+        if resumed is not None:
+            return _Place(message.run, resumed, resumed)
+        if any(source == message.source for _, source in self._resumed):  # a later run of one that was had before
+            self._resumed = {place: seq for place, seq in self._resumed.items() if place[1] != message.source}
+            is_known = True
+        return _Place(message.run, base_seq=0 if is_known else self._first_base)
+
+    def _advance(self, place: _Place, message: Event | State | Heartbeat, before: int, last: int) -> Gap | None:
+        """Move on to the number `last`, all up to `before` being published earlier; return what that skips."""
+        gap = None
+        if place.base_seq is None:
+            place.base_seq = place.last_seq = last
+        elif before > place.last_seq:
+            gap = Gap(source=message.source, run=place.run, first_seq=place.last_seq + 1, last_seq=before)
+        place.last_seq = max(place.last_seq, last)
+        return gap

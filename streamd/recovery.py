@@ -1,0 +1,173 @@
+"""What a subscriber missed, fetched from the journal in its order; a Gap is what no journal has.
+
+Questions wait in a line, and what comes after them on the wire waits too. Numbers that the journal does not have yet,
+but will, are asked for again; so is everything while it is not there, for a while.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import msgspec
+
+from streamd.errors import EndpointError, MessageError
+from streamd.events import Event, Message, State, decode
+from streamd.gap import Gap
+from streamd.history import Missing, Page, Refused, Since
+from streamd.ledger import Ledger
+from streamd.past import Past
+
+PATIENCE_SECONDS = 5.0
+"""How long a Gap may wait for a journal; what comes after it waits as well."""
+SHORT_PATIENCE_SECONDS = 0.25
+"""The same, as long as the journal has left the last question unanswered."""
+SINCE_PATIENCE_SECONDS = 10.0
+"""How long a daemon that is heard may leave it open what it said before."""
+PAUSE_SECONDS = 0.05
+"""Before numbers that are not stored yet are asked for again."""
+
+Found = tuple[Message | Gap, bytes]
+
+
+@dataclass
+class _Question:
+    request: Since | Missing
+    give_up_at: float | None
+    """Monotonic; None: it has not begun to count."""
+
+
+class Recovery:
+    """Questions to one journal; nothing in here waits."""
+
+    def __init__(self, past: Past, ledger: Ledger) -> None:
+        self.past = past
+        self.is_kept = True
+        """Whether there is a journal, as far as the daemon has said."""
+        self._ledger = ledger
+        self._questions: deque[_Question] = deque()
+        self._is_asked = False
+        self._ask_at = 0.0
+        self._is_silent = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is still to be found."""
+        return bool(self._questions)
+
+    def want_since(self, request: Since) -> None:
+        """Ask for all since a time or a message, before anything else."""
+        self._questions.append(_Question(request, None))
+
+    def want(self, run: str, source: str, first_seq: int, last_seq: int | None) -> None:
+        """Ask for numbers of a run; last_seq None: to its end, which nobody here knows."""
+        self._questions.append(_Question(Missing(run=run, source=source, first_seq=first_seq, last_seq=last_seq), None))
+
+    def work(self, *, daemon_is_there: bool) -> list[Found]:
+        """Do what can be done now, and return what was found, in its order.
+
+        Raises:
+            EndpointError: nobody answers what was said since a time, though its daemon is there.
+        """
+        if not self._questions:
+            return []
+        question = self._questions[0]
+        if question.give_up_at is None and daemon_is_there:
+            question.give_up_at = time.monotonic() + self._patience(question)
+        if not self._is_asked and time.monotonic() >= self._ask_at:
+            self.past.ask(question.request)
+            self._is_asked = True
+        answer = self.past.answer() if self._is_asked else None
+        if isinstance(answer, Page):
+            self._is_silent = False
+            self._is_asked = False
+            if isinstance(question.request, Since):
+                return self._heard_since(question, question.request, answer)
+            return self._heard_missing(question, question.request, answer)
+        if isinstance(answer, Refused):
+            self._again(question.request)
+        if question.give_up_at is not None and time.monotonic() >= question.give_up_at:
+            why = f"; {answer.reason}" if isinstance(answer, Refused) else ""
+            return self._give_up(question.request, why)
+        return []
+
+    def _patience(self, question: _Question) -> float:
+        if isinstance(question.request, Since):
+            return SINCE_PATIENCE_SECONDS
+        if not self.is_kept:
+            return 0.0
+        return SHORT_PATIENCE_SECONDS if self._is_silent else PATIENCE_SECONDS
+
+    def _again(self, request: Since | Missing) -> None:
+        self._questions[0].request = request
+        self._is_asked = False
+        self._ask_at = time.monotonic() + PAUSE_SECONDS
+
+    def _done(self) -> None:
+        self._questions.popleft()
+        self._is_asked = False
+        self._ask_at = 0.0
+
+    def _give_up(self, request: Since | Missing, why: str) -> list[Found]:
+        if isinstance(request, Since):
+            raise EndpointError(f"{self.past.endpoint}: a daemon is there, but no history{why}; is its journal off?")
+        self._is_silent = True
+        self._done()
+        return _gap(request)
+
+    def _heard_since(self, question: _Question, request: Since, page: Page) -> list[Found]:
+        found: list[Found] = []
+        for message, payload in _messages(page):
+            gap, is_news = self._ledger.enter(message, is_past=True)
+            if gap is not None:
+                found.append((gap, b""))
+            if is_news:
+                found.append((message, payload))
+        if page.next is None:
+            self._ledger.settle(page.newest)
+            self._done()
+        else:
+            question.request = msgspec.structs.replace(request, cursor=page.next)
+            question.give_up_at = None
+        return found
+
+    def _heard_missing(self, question: _Question, request: Missing, page: Page) -> list[Found]:
+        found: list[Found] = []
+        first = request.first_seq
+        for message, payload in _messages(page):
+            if message.seq > first:
+                found += _gap(msgspec.structs.replace(request, first_seq=first, last_seq=message.seq - 1))
+            found.append((message, payload))
+            first = message.seq + 1
+        rest = msgspec.structs.replace(request, first_seq=first)
+        if page.next is not None:
+            question.request = rest
+            question.give_up_at = None
+        elif request.last_seq is None or first > request.last_seq:
+            self._done()
+        elif max((each.seq for each in page.newest), default=0) < request.last_seq and self.is_kept:
+            self._again(rest)  # it will have them soon
+        else:
+            self._done()
+            found += _gap(rest)
+        return found
+
+
+def _messages(page: Page) -> list[tuple[Event | State, bytes]]:
+    found = []
+    for raw in page.messages:
+        try:
+            message = decode(bytes(raw))
+        except MessageError:  # of a later version, or whoever wrote it is no journal: its number stays missing
+            continue
+        if isinstance(message, Event | State):
+            found.append((message, bytes(raw)))
+    return found
+
+
+def _gap(request: Missing) -> list[Found]:
+    if request.last_seq is None or request.last_seq < request.first_seq:
+        return []
+    gap = Gap(source=request.source, run=request.run, first_seq=request.first_seq, last_seq=request.last_seq)
+    return [(gap, b"")]
