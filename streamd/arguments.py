@@ -237,6 +237,15 @@ def _parser() -> _Parser:
     _add_keys(action)
 
     one = add("status", "Print how a running daemon fares.")
+    one.add_argument("--watch", action="store_true", help="again every second, until Ctrl-C")
+    _add_endpoint(one, "where the daemon answers")
+
+    one = add(
+        "metrics",
+        "Serve a running daemon's numbers to Prometheus, on this machine, until Ctrl-C.",
+        has_json=False,
+    )
+    one.add_argument("--port", type=_port, default=9747, help="port on 127.0.0.1; 0: a free one (default: %(default)s)")
     _add_endpoint(one, "where the daemon answers")
     return parser
 
@@ -285,6 +294,10 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 10**6:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number from 1 on")
     return int(text)
+
+
+def _port(text: str) -> int:
+    return int(_number(text, 0, 65_535))
 
 
 def _channel(text: str) -> int | str:

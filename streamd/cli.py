@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from streamd.arguments import parse
 from streamd.environment import prepare
-from streamd.errors import ConfigError, StreamdError, UsageError
+from streamd.errors import ConfigError, DeviceError, StreamdError, UsageError
 
 if TYPE_CHECKING:
     from streamd.capture.specs import Spec
@@ -273,7 +273,26 @@ def _status(args: Namespace) -> int:
     from streamd.sheets import status_sheets
 
     answer = control.ask_status(args.endpoint, keys_folder=args.keys)
-    _output(args).sheets(status_sheets(answer), answer)
+    output = _output(args)
+    if not args.watch:
+        output.sheets(status_sheets(answer), answer)
+        return 0
+    try:
+        followed = control.statuses(answer, args.endpoint, keys_folder=args.keys)
+        output.watch((status_sheets(each), each) for each in followed)
+    except KeyboardInterrupt:  # how it is meant to end
+        return 0
+    return 0
+
+
+def _metrics(args: Namespace) -> int:
+    try:
+        from streamd import metrics
+    except ImportError as error:
+        raise DeviceError(
+            f"streamd metrics needs prometheus_client ({error}); pip install 'streamd[metrics]'"
+        ) from error
+    metrics.serve(args.port, args.endpoint, args.keys, _output(args).say)
     return 0
 
 
@@ -315,4 +334,5 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "keys": _keys,
     "status": _status,
     "reload": _reload,
+    "metrics": _metrics,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ MAX_AT_ONCE = 8
 
 LOOK_SECONDS = 0.1
 """Who waits for a reload asks this often."""
+
+WATCH_SECONDS = 1.0
+"""Who watches a daemon asks this often."""
 
 _HANDSHAKE_MS = 5000
 
@@ -124,6 +127,15 @@ def ask_status(endpoint: str | None = None, timeout_seconds: float = 2.0, *, key
     if not isinstance(answer, Status):
         raise EndpointError(f"the daemon refuses to answer: {answer.reason if isinstance(answer, Refused) else answer}")
     return answer
+
+
+def statuses(first: Status, endpoint: str | None = None, *, keys_folder: Path | None = None) -> Iterator[Status]:
+    """Yield how a daemon is about once a second, from what it has just said on; raises as `ask_status`."""
+    status = first
+    while True:
+        yield status
+        time.sleep(WATCH_SECONDS)
+        status = ask_status(endpoint, keys_folder=keys_folder)
 
 
 def ask_reload(

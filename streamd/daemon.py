@@ -208,7 +208,7 @@ class Daemon:
         if listener in self._failed:
             return
         try:
-            for hop in listener.detector.step():
+            for hop in listener.step():
                 self._sources[hop.source].heard(listener, hop)
         except DeviceLostError as error:
             self._recover(listener, error)

@@ -80,6 +80,10 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     sources: Sequence[str]
     lags: LagReport | None = None
     """Null from a daemon of an earlier version."""
+    n_runs: int = 0
+    """Runs of the network since it was loaded, each of a batch; warm-up counts."""
+    work_seconds: float = 0.0
+    """What they took, with log-mel and decision."""
 
 
 class ReloadReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,9 +60,40 @@ def status_sheets(status: Status) -> list[Sheet]:
         Sheet(head),
         Sheet("sources", columns, sources),
         Sheet("models", ("model", "runs on", "one run", "labels on", "sources", "file", "lag p50, p99, max"), models),
+        *_troubles(status),
         *([Sheet("journal", ("state", "file", "waiting", "lost", "detail"), [kept])] if kept else []),
         Sheet("endpoints", ("for", "endpoint"), list(status.endpoints.items())),
         Sheet("counters", ("counter", "n"), [(name, str(n)) for name, n in status.counters.items()]),
+    ]
+
+
+def _troubles(status: Status) -> list[Sheet]:
+    """Return the sheets that are there only if there is something to say."""
+    lost = [
+        (source.name, reason, f"{seconds:.2f} s")
+        for source in status.sources
+        for reason, seconds in source.lost_seconds.items()
+    ]
+    clocks = [
+        (
+            source.name,
+            "" if source.clock.drift_ppm is None else f"{source.clock.drift_ppm:+.1f} ppm",
+            "yes" if source.clock.is_set else "no",
+            f"{source.clock.n_steps}, last by {source.clock.last_step_seconds:+.1f} s" if source.clock.n_steps else "0",
+            f"{source.clock.n_suspends}, {source.clock.suspended_seconds:.0f} s in all",
+        )
+        for source in status.sources
+        if source.clock is not None
+    ]
+    reload = status.reload
+    return [
+        *([Sheet("lost audio", ("source", "reason", "in this run"), lost)] if lost else []),
+        *([Sheet("clocks", ("source", "sound card", "set", "steps", "slept"), clocks)] if clocks else []),
+        *(
+            [Sheet(f"reload {reload.number}: {reload.outcome}", ("mistake",), [(line,) for line in reload.mistakes])]
+            if reload
+            else []
+        ),
     ]
 
 

@@ -68,6 +68,19 @@ class Output:
                 for line in sheet_lines(sheet):
                     self._line(line)
 
+    def watch(self, pictures: Iterable[tuple[Sequence[Sheet], object]]) -> None:
+        """Show sheets in the place of those before, as they come; where nothing can be replaced, one after another."""
+        if self._console is None:
+            for sheets, data in pictures:
+                self.sheets(sheets, data)
+            return
+        from rich.console import Group
+        from rich.live import Live
+
+        with Live(console=self._console, auto_refresh=False, screen=True) as live:
+            for sheets, _ in pictures:
+                live.update(Group(*map(sheet_table, sheets)), refresh=True)
+
     def scores(self, heard: Iterable[tuple[Message | Gap | None, bytes]], top: int, labels: Sequence[str]) -> None:
         """Show what is heard now for as long as messages come; events and states scroll by above.
 

@@ -22,7 +22,7 @@ from streamd import shipped
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-PACKAGE_OF = {"yaml": "pyyaml", "zmq": "pyzmq"}
+PACKAGE_OF = {"prometheus_client": "prometheus-client", "yaml": "pyyaml", "zmq": "pyzmq"}
 """Import name → name of the package, where they differ."""
 
 
@@ -52,8 +52,8 @@ def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
 def test_what_streamd_imports_is_what_it_declares() -> None:
     declared = {Requirement(line).name for line in PROJECT["dependencies"]}
     imported = {PACKAGE_OF.get(name, name) for name in third_party_imports(ROOT / "streamd")}
-    # The extras bring these: a runtime, and what a GPU's graph is made with.
-    assert imported - {"onnxruntime", "onnx"} == declared
+    # The extras bring these: a runtime, what a GPU's graph is made with, and what `streamd metrics` serves with.
+    assert imported - {"onnxruntime", "onnx", "prometheus-client"} == declared
 
 
 def test_every_dependency_was_tested_in_a_version_within_its_range() -> None:
