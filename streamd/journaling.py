@@ -21,6 +21,9 @@ from streamd.supervisor import Supervisor
 
 log = logging.getLogger("streamd")
 
+HANG_SECONDS = 60.0
+"""A journal that confirms nothing for so long, and says nothing of why, is started again: a disk may hang a while."""
+
 
 class Journaling:
     """From its making on, everything that is published goes to the journal first; with no spec it goes nowhere."""
@@ -75,6 +78,7 @@ class Journaling:
         """Have all sources say when the journal falls behind and has caught up; to be called every second."""
         if self._link is None:
             return
+        self._supervisor.watch(CHILD, self._link.progress_at, HANG_SECONDS)
         publisher = self._publisher
         state, note = self._link.state()
         if (state, note) == (publisher.journal, publisher.note):

@@ -37,15 +37,15 @@ class RunningDaemon:
         file.write_text(config)
         self.events_at = f"ipc://{folder}/events.sock"
         self.control_at = f"ipc://{folder}/control.sock"
+        self._command = [*before, sys.executable, "-m", "streamd", "run", "-c", str(file)]
         variables = {"RUNTIME_DIRECTORY": str(folder), "STATE_DIRECTORY": str(folder), "PYTHONWARNINGS": "error"}
-        with self.log_file.open("wb") as log:
-            self.process = psutil.Popen(
-                [*before, sys.executable, "-m", "streamd", "run", "-c", str(file)],
-                env={**environment, **variables},
-                stderr=log,
-                stdout=log,
-                **options,
-            )
+        self._options = {"env": {**environment, **variables}, **options}
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        with self.log_file.open("ab") as log:
+            self.process = psutil.Popen(self._command, stderr=log, stdout=log, **self._options)
 
     def subscriber(self, **options: object) -> Subscription:
         """Return a subscription to this daemon; the daemon may still be starting."""

@@ -168,6 +168,11 @@ class JournalLink:
         return "behind", why if not self._n_lost else f"{why}; some were lost to it"
 
     @property
+    def progress_at(self) -> float:
+        """Monotonic time of its last progress; who has nothing to do, or says what keeps it from it, gets on."""
+        return time.monotonic() if self._told or not len(self._backlog) else self._since
+
+    @property
     def n_waiting(self) -> int:
         """Messages that are not confirmed."""
         return len(self._backlog)

@@ -53,6 +53,8 @@ class Ledger:
         """Onsets and offsets that must have been told, were not, and are in no gap."""
         self.n_invented = 0
         """Onsets that no model heard."""
+        self.published: set[tuple[str, str, int]] = set()
+        """Run, source and number of every event and state that was heard."""
         self.open: set[str] = set()
         """Events whose offset is still to come."""
         self.n_onsets = 0
@@ -68,6 +70,8 @@ class Ledger:
     def enter(self, message: Message | Gap) -> None:
         """Take in a message."""
         line = self._lines[message.source]
+        if isinstance(message, Event | State):
+            self.published.add((message.run, message.source, message.seq))
         match message:
             case Gap():
                 self.n_told_missing += message.last_seq - message.first_seq + 1

@@ -26,7 +26,7 @@ def all_live(rig: Rig) -> None:
 def test_killed_agents_come_back(scene: Scene) -> None:
     how = "SIGKILL to the agent of one of twelve sources; the others must lose nothing, and the gap be published"
     with (
-        faults("agent_killed", 1, "agent killed", how, through="real", long=60) as kept,
+        faults("agent_killed", 1, "agent killed", how, through="real", long=48) as kept,
         running(scene, scene.config(*SOURCES)) as rig,
     ):
         all_live(rig)
@@ -46,7 +46,7 @@ def test_killed_agents_come_back(scene: Scene) -> None:
 def test_stopped_agents_are_replaced(scene: Scene) -> None:
     how = "SIGSTOP to all agents at once, for ever: a stall is found by the audio that does not come"
     with (
-        faults("agent_stopped", 2, "agent hangs", how, through="real", long=36) as kept,
+        faults("agent_stopped", 2, "agent hangs", how, through="real", long=24) as kept,
         running(scene, scene.config(*SOURCES)) as rig,
     ):
         while len(kept.injections) < kept.n:
@@ -67,7 +67,7 @@ def test_stopped_agents_are_replaced(scene: Scene) -> None:
 def test_agents_that_are_stopped_for_a_moment_catch_up(scene: Scene) -> None:
     how = "SIGSTOP for 0.2 to 4 s and SIGCONT: shorter than a second nothing is lost, longer it is told"
     with (
-        faults("agent_paused", 3, "agent starved", how, through="real", long=60) as kept,
+        faults("agent_paused", 3, "agent starved", how, through="real", long=48) as kept,
         running(scene, scene.config(*SOURCES)) as rig,
     ):
         all_live(rig)
@@ -97,7 +97,7 @@ def test_a_command_that_hangs_is_started_again(scene: Scene) -> None:
     command = f"{{command: [sh, -c, {program!r}], sample_rate: {tiny_models.SAMPLE_RATE}}}"
     lines = [f"  {name}: {command}" for name in SOURCES]
     with (
-        faults("silent_callbacks", 4, "audio stops without an error", how, through="fake", long=36) as kept,
+        faults("silent_callbacks", 4, "audio stops without an error", how, through="fake", long=24) as kept,
         running(scene, scene.with_model("sources:\n" + "\n".join(lines))) as rig,
     ):
         all_live(rig)

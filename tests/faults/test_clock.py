@@ -43,7 +43,7 @@ def test_a_step_of_the_wall_clock_loses_doubles_and_reorders_nothing(scene: Scen
         way): no gap, no event lost or double; recovered when scores have the new time"""
     clock = WallClock(tmp_path)
     with (
-        faults("clock_step", 12, "clock set by an hour", how, through="fake", long=40) as kept,
+        faults("clock_step", 12, "clock set by an hour", how, through="fake", long=24) as kept,
         running(scene, scene.config(*SOURCES), clock.environment) as rig,
     ):
         for name in SOURCES:

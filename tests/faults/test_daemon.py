@@ -26,7 +26,7 @@ STARVED_SECONDS = 3.0
 
 def test_a_signal_ends_it_within_two_seconds_with_every_event_closed(scene: Scene) -> None:
     how = "SIGTERM, SIGINT or a storm of both while a sound is on: it ends with 0, and each onset has its offset"
-    with faults("signals", 14, "SIGTERM, SIGINT", how, through="real", long=60) as kept:
+    with faults("signals", 14, "SIGTERM, SIGINT", how, through="real", long=40) as kept:
         for i in range(kept.n):
             with kept.injection() as one, running(scene, scene.config(*SOURCES[:2])) as rig:
                 rig.sounding("s0")
@@ -44,7 +44,7 @@ def test_a_signal_ends_it_within_two_seconds_with_every_event_closed(scene: Scen
 def test_a_frozen_daemon_loses_what_it_says_and_kills_nobody(scene: Scene) -> None:
     how = "SIGSTOP to the daemon for 0.3 to 9 s, then SIGCONT: its agents live on, what is too old is shed and told"
     with (
-        faults("daemon_frozen", 15, "daemon frozen", how, through="real", long=30) as kept,
+        faults("daemon_frozen", 15, "daemon frozen", how, through="real", long=20) as kept,
         running(scene, scene.config(*SOURCES)) as rig,
     ):
         for name in SOURCES:
@@ -98,7 +98,7 @@ def test_without_time_it_says_how_late_it_is_and_is_back_within_a_second(scene: 
     how = f"""daemon and agents on one core with {N_SPINNERS} busy processes for {STARVED_SECONDS:g} s: lag is
         published, what is too old is shed in runs and told; recovery is until every source is scored in time again"""
     with (
-        faults("cpu_starved", 18, "no processor time", how, through="real", long=24) as kept,
+        faults("cpu_starved", 18, "no processor time", how, through="real", long=20) as kept,
         running(scene, scene.config(*SOURCES)) as rig,
     ):
         for name in SOURCES:

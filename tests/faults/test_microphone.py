@@ -77,7 +77,7 @@ def back(rig: Rig, over: float, when: float) -> float:
 def test_an_unplugged_microphone_is_waited_for(microphone: FakeMicrophone, scene: Scene) -> None:
     how = "the device is taken out of a real PulseAudio (its module unloaded) for 0 to 6 s, then put back"
     with (
-        faults("unplugged", 6, "device unplugged and back", how, through="real", long=30) as kept,
+        faults("unplugged", 6, "device unplugged and back", how, through="real", long=20) as kept,
         hearing(microphone, scene) as (rig, sounding),
     ):
         for i in range(kept.n):
@@ -96,7 +96,7 @@ def test_an_unplugged_microphone_is_waited_for(microphone: FakeMicrophone, scene
 def test_a_sound_system_that_is_killed_is_waited_for(microphone: FakeMicrophone, scene: Scene) -> None:
     how = "SIGKILL to a real PulseAudio daemon under real PortAudio; it is started again after 0 to 6 s"
     with (
-        faults("pulseaudio_killed", 17, "sound system killed", how, through="real", long=30) as kept,
+        faults("pulseaudio_killed", 17, "sound system killed", how, through="real", long=20) as kept,
         hearing(microphone, scene) as (rig, sounding),
     ):
         for i in range(kept.n):
@@ -117,7 +117,7 @@ def test_a_sound_system_that_is_killed_is_waited_for(microphone: FakeMicrophone,
 def test_a_sound_system_that_hangs_costs_only_its_audio(microphone: FakeMicrophone, scene: Scene) -> None:
     how = "SIGSTOP to a real PulseAudio daemon for 2 to 12 s, so that PortAudio does not return; then SIGCONT"
     with (
-        faults("device_hangs", 5, "device hangs", how, through="real", long=24) as kept,
+        faults("device_hangs", 5, "device hangs", how, through="real", long=20) as kept,
         hearing(microphone, scene) as (rig, sounding),
     ):
         for i in range(kept.n):
@@ -135,7 +135,7 @@ def test_a_sound_system_that_hangs_costs_only_its_audio(microphone: FakeMicropho
 def test_an_overrun_of_the_sound_system_is_told(microphone: FakeMicrophone, scene: Scene) -> None:
     how = "the agent of a real PulseAudio microphone is stopped (SIGSTOP) for 0.5 to 4 s, longer than PortAudio keeps"
     with (
-        faults("overrun", 7, "input overrun", how, through="real", long=30) as kept,
+        faults("overrun", 7, "input overrun", how, through="real", long=24) as kept,
         hearing(microphone, scene) as (rig, sounding),
     ):
         for i in range(kept.n):

@@ -27,7 +27,7 @@ BACK_SECONDS = 15.0
 def test_a_cable_that_is_pulled_and_put_back_costs_what_is_told(scene: Scene, tmp_path: Path) -> None:
     how = """the link between two network namespaces, an agent with its key in one and the daemon in the other, is set
         down for 1 to 15 s and up again; what the agent could not keep is told as lost"""
-    with two_hosts() as (hall, attic), faults("cable", 4, "network cut", how, through="real", long=24) as kept:
+    with two_hosts() as (hall, attic), faults("cable", 4, "network cut", how, through="real", long=20) as kept:
         ours, theirs = tmp_path / "hall" / "streamd" / "keys", tmp_path / "attic"
         hall_key, attic_key = keys.make(ours).public, keys.make(theirs).public
         keys.trust(theirs, hall.address, hall_key)

@@ -38,7 +38,7 @@ def test_a_reload_with_mistakes_changes_nothing(rig: Rig, scene: Scene, tmp_path
     how = """a configuration with a wrong key or value, cut off, with a model that is damaged or not there: the reload
         is refused with its reason, and what runs goes on without a gap"""
     good = scene.config(*SOURCES)
-    with faults("bad_reload", 13, "reload with mistakes", how, through="real", long=60, short=2) as kept:
+    with faults("bad_reload", 13, "reload with mistakes", how, through="real", long=40, short=2) as kept:
         for i in range(kept.n):
             chance, damaged = random.Random(i), bytearray(scene.model.read_bytes())
             for _ in range(100):
@@ -68,7 +68,7 @@ def test_models_are_exchanged_again_and_again_without_a_leak(rig: Rig, scene: Sc
     other = tmp_path / "other.onnx"
     other.write_bytes(scene.model.read_bytes() + b"\x12\x05other")  # producer_name again: another file, the same model
     configs = scene.config(*SOURCES), scene.config(*SOURCES).replace(str(scene.model), str(other))
-    with faults("exchanged", 10, "model exchanged", how, through="real", long=100, short=3) as kept:
+    with faults("exchanged", 10, "model exchanged", how, through="real", long=60, short=3) as kept:
         memory = rig.daemon.process.memory_info
         before = 0
         for i in range(kept.n):

@@ -51,7 +51,7 @@ def rig(scene: Scene) -> Iterator[Rig]:
 def test_a_subscriber_that_never_reads_costs_nobody_else_anything(rig: Rig) -> None:
     how = "a ZeroMQ subscriber of everything, scores included, that never reads; all stay to the end"
     with (
-        faults("stuck_subscriber", 11, "stuck subscriber", how, through="real", long=40) as kept,
+        faults("stuck_subscriber", 11, "stuck subscriber", how, through="real", long=24) as kept,
         a_context() as context,
     ):
         for _ in range(kept.n):
@@ -68,7 +68,7 @@ def test_a_subscriber_that_never_reads_costs_nobody_else_anything(rig: Rig) -> N
 def test_a_thousand_subscribers_come_and_go(rig: Rig) -> None:
     how = "25 subscribers connect, subscribe to this and that and leave again, some before they are let in"
     with (
-        faults("passing_subscribers", 11, "subscribers that come and go", how, through="real", long=40) as kept,
+        faults("passing_subscribers", 11, "subscribers that come and go", how, through="real", long=30) as kept,
         a_context() as context,
     ):
         for i in range(kept.n):
@@ -88,7 +88,7 @@ def test_a_listener_that_is_stopped_or_killed_costs_nobody_else_anything(rig: Ri
     how = (
         "a `streamd listen` process is stopped (SIGSTOP), killed, or its output closed: what broken consumers look like"
     )
-    with faults("dead_consumer", 16, "consumer down", how, through="real", long=24) as kept:
+    with faults("dead_consumer", 16, "consumer down", how, through="real", long=21) as kept:
         for i in range(kept.n):
             command = [sys.executable, "-m", "streamd", "listen", "--json", "--endpoint", rig.daemon.events_at]
             listener = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -117,7 +117,7 @@ def test_garbage_on_any_socket_and_half_open_connections_are_survived(rig: Rig) 
     how = """random bytes, ZMTP greetings with garbage behind them, frames that say they are 4 EiB long, HTTP, and
         connections that say nothing and stay, on the sockets for events, audio and control"""
     folder = rig.daemon.folder
-    with faults("garbage", 11, "garbage on a port", how, through="real", long=150, short=3) as kept:
+    with faults("garbage", 11, "garbage on a port", how, through="real", long=90, short=3) as kept:
         open_ones: list[socket.socket] = []
         for i in range(kept.n):
             chance = random.Random(i)
@@ -148,7 +148,7 @@ def test_nonsense_in_the_right_wrapping_is_refused_and_counted(rig: Rig) -> None
         b'{"ask":"status"}',
     ]
     with (
-        faults("nonsense", 11, "malicious peer", how, through="real", long=150, short=3) as kept,
+        faults("nonsense", 11, "malicious peer", how, through="real", long=90, short=3) as kept,
         a_context() as context,
     ):
         for i in range(kept.n):
