@@ -6,6 +6,7 @@
 #   make format   the formatter and the linter's safe repairs, written to the files
 #   make bench    every script in benchmarks/; what they compare streamd with gets a venv of its own, 600 MB
 #   make faults   a thousand faults, injected; half an hour, and docs/reliability.md is written of it
+#   make deb      dist/streamd_VERSION_ARCHITECTURE.deb, for a system like this one
 #   make clean    remove what these commands made
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: run test check format bench faults clean
+.PHONY: run test check format bench faults deb clean
 
 run: .venv/ready-to-run
 	$(BIN)/streamd demo
@@ -43,6 +44,9 @@ faults: .venv/ready-to-develop
 .venv/peers/detectors/made: benchmarks/peers/requirements.txt | .venv/ready-to-develop
 	benchmarks/peers/make_venv.sh
 	touch $@
+
+deb: .venv/ready-to-run
+	scripts/make_deb.sh $(BIN)/python
 
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

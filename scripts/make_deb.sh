@@ -46,7 +46,9 @@ ln -s ../lib/streamd/bin/streamd "$tree/usr/bin/streamd"
 install -D -m 644 -t "$tree/usr/lib/systemd/system" systemd/*.service
 install -D -m 644 -t "$tree/usr/lib/systemd/user" systemd/user/*.service
 install -D -m 644 systemd/streamd.sysusers "$tree/usr/lib/sysusers.d/streamd.conf"
-install -D -m 644 -t "$tree/usr/share/doc/streamd/drop-ins" systemd/drop-ins/*.conf
+install -D -m 644 systemd/streamd.tmpfiles "$tree/usr/lib/tmpfiles.d/streamd.conf"
+install -D -m 644 -t "$tree/usr/share/streamd/drop-ins" systemd/drop-ins/*.conf
+ln -s "../../lib/streamd/lib/python3.$minor/site-packages/streamd/demo/demo.flac" "$tree/usr/share/streamd/demo.flac"
 install -D -m 644 -t "$tree/usr/share/doc/streamd" docs/systemd.md docs/configuration.md docs/streamd.example.yaml
 cat LICENSE NOTICE >"$tree/usr/share/doc/streamd/copyright"
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import grp
 import ipaddress
 import os
+import pwd
 import re
 import socket as sockets
 import stat
@@ -32,7 +34,7 @@ Word = Literal["events", "audio", "control", "history"]
 WORDS: Final[tuple[Word, ...]] = ("events", "audio", "control", "history")
 
 SYSTEM_FOLDER = Path("/run/streamd")
-"""Where the system service keeps its sockets."""
+"""Where system services keep their sockets, each in a folder of its own: `streamd@main` in main."""
 
 MAX_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """Longest path of a socket: what the kernel's sockaddr_un holds (unix(7), unix(4))."""
@@ -192,7 +194,12 @@ def places(word: Word) -> list[str]:
         with contextlib.suppress(EndpointError):
             refuse_if_shared(temporary)
             folders.append(temporary)
-    return [default_endpoints(folder)[word] for folder in dict.fromkeys([*folders, SYSTEM_FOLDER])]
+    return [default_endpoints(folder)[word] for folder in dict.fromkeys([*folders, *_system_folders()])]
+
+
+def _system_folders() -> list[Path]:
+    """Return the folders of system services, by name; if there is none, the one that a first one would have."""
+    return sorted(SYSTEM_FOLDER.glob("*/")) or [SYSTEM_FOLDER / "main"]
 
 
 def find(word: Word) -> str:
@@ -221,9 +228,29 @@ def _why_silent(endpoint: str) -> str | None:
             probe.connect(endpoint.removeprefix("ipc://"))
         except BlockingIOError:
             return None  # a daemon whose queue of new connections is full
+        except PermissionError:
+            return _who_may(Path(endpoint.removeprefix("ipc://")))
         except OSError as error:
             return (error.strerror or str(error)).lower()
     return None
+
+
+def _who_may(file: Path) -> str:
+    """Return who may use a socket that is closed to us, and what to do to be one of them.
+
+    A system service's folder is drwxr-x---; of the sockets in it, some are its group's and some its user's alone.
+    """
+    for closed in (file, *file.parents):
+        with contextlib.suppress(PermissionError):
+            of = closed.stat()
+            break
+    try:
+        user, group, me = pwd.getpwuid(of.st_uid).pw_name, grp.getgrgid(of.st_gid).gr_name, pwd.getpwuid(os.getuid())
+    except KeyError:  # of a container, or of another machine's file system
+        return "permission denied"
+    if of.st_mode & (stat.S_IWGRP if closed == file else stat.S_IXGRP):
+        return f"only group {group} may use it: `sudo adduser {me.pw_name} {group}`, then log in again"
+    return f"only user {user} may use it: `sudo -u {user} streamd ...`"
 
 
 class _Holder(msgspec.Struct):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import grp
 import os
 import signal
 import subprocess
@@ -118,6 +119,58 @@ def test_the_users_own_daemon_is_found_before_the_systems(folder: Path, context:
         assert find("events") == endpoint
     for publisher in publishers:
         publisher.close()
+
+
+def test_a_system_service_is_found_whatever_its_name(folder: Path, context: Context) -> None:
+    porch = default_endpoints(folder / "system" / "porch")["events"]
+    (folder / "system" / "porch").mkdir(parents=True)
+    (folder / "system" / "attic").mkdir()  # of one that does not run
+    publisher = a_publisher(context, porch)
+    assert find("events") == porch
+    publisher.close()
+
+
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_who_may_not_use_a_services_socket_is_told_who_may(folder: Path, context: Context) -> None:
+    service = folder / "system" / "main"
+    service.mkdir(parents=True)
+    folder.chmod(0o755)
+    publisher = a_publisher(context, default_endpoints(service)["events"])
+    socket = service / "events.sock"
+    group = grp.getgrgid(NOBODY).gr_name
+
+    def told_to_daemon() -> str:
+        program = f"""if True:
+            import os, sys
+            from pathlib import Path
+            from streamd import endpoints
+            os.setgroups([]); os.setgid(1); os.setuid(1)
+            endpoints.SYSTEM_FOLDER = Path({str(service.parent)!r})
+            os.environ.update(XDG_RUNTIME_DIR="/nonexistent")
+            os.environ.pop("RUNTIME_DIRECTORY", None)
+            try:
+                sys.exit(endpoints.find("events"))
+            except endpoints.EndpointError as error:
+                sys.exit(str(error))
+        """
+        result = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=False)
+        return result.stderr.strip()
+
+    os.chown(socket, NOBODY, NOBODY)
+    os.chown(service, NOBODY, NOBODY)
+    service.chmod(0o750)
+    socket.chmod(0o660)
+    assert f"(only group {group} may use it: `sudo adduser daemon {group}`, then log in again)" in told_to_daemon()
+    service.chmod(0o755)
+    assert f"(only group {group} may use it: " in told_to_daemon()
+    socket.chmod(0o600)
+    assert "(only user nobody may use it: `sudo -u nobody streamd ...`)" in told_to_daemon()
+    socket.chmod(0o666)
+    assert told_to_daemon() == f"ipc://{socket}"
+    publisher.close()
 
 
 def test_a_daemon_that_was_started_outside_of_a_session_is_found_from_within_one(

@@ -449,13 +449,13 @@ def test_without_an_endpoint_it_waits_for_a_daemon_wherever_one_starts(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setattr("streamd.endpoints.SYSTEM_FOLDER", folder / "system")
     monkeypatch.setattr(sys.modules["streamd.subscribe"], "SILENCE_SECONDS", 0.05)
-    mine, system = folder / "streamd", folder / "system"
+    mine, system = folder / "streamd", folder / "system" / "main"
     with Subscription() as subscription:
         assert subscription.endpoint == f"ipc://{mine}/events.sock"
         assert "no daemon answers at" in caplog.text
         assert subscription.poll(0.1) is None
         for place in (system, mine, system):
-            place.mkdir(exist_ok=True)
+            place.mkdir(exist_ok=True, parents=True)
             publisher = another_publisher(context, endpoints.default_endpoints(place)["events"], str(place))
             publisher.send(samples.state(publisher))
             heard: list[Message | Gap] = []

@@ -27,24 +27,24 @@ PACKAGES = "systemd,dbus,libpam-systemd,sudo,python3,libportaudio2"
 TOOLS = ("debootstrap", "unshare", "nsenter", "dpkg-deb")
 
 
-class CannotBoot(Exception):
+class CannotBootError(Exception):
     """There is no private systemd here, and why."""
 
 
 def refuse_if_hopeless() -> None:
-    """Raise CannotBoot if this machine lacks a right or a program for it."""
+    """Raise CannotBootError if this machine lacks a right or a program for it."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        raise CannotBoot(f"it needs {', '.join(missing)}; `make test` as root installs them")
+        raise CannotBootError(f"it needs {', '.join(missing)}; `make test` as root installs them")
     if os.geteuid() != 0:
-        raise CannotBoot("only root may mount and make namespaces")
+        raise CannotBootError("only root may mount and make namespaces")
     if sys.version_info.minor not in RELEASES:
-        raise CannotBoot(f"no Debian comes with Python 3.{sys.version_info.minor}")
+        raise CannotBootError(f"no Debian comes with Python 3.{sys.version_info.minor}")
     tried = subprocess.run(
         [*_unshare(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=False
     )
     if tried.returncode != 0:
-        raise CannotBoot(f"no right to new namespaces and mounts: {tried.stderr.strip()}")
+        raise CannotBootError(f"no right to new namespaces and mounts: {tried.stderr.strip()}")
     _cgroup2()
 
 
@@ -69,7 +69,7 @@ def pristine_root() -> Path:
             if made.returncode != 0:
                 shutil.rmtree(making)
                 *_, last = ["it says nothing", *log.read_text().splitlines()]
-                raise CannotBoot(f"debootstrap failed ({last}); a mirror of Debian is needed once")
+                raise CannotBootError(f"debootstrap failed ({last}); a mirror of Debian is needed once")
             making.rename(cache / name)
     return cache / name
 
@@ -82,21 +82,19 @@ class PrivateSystem:
         self.cgroup = cgroup
         """Where the machine outside sees its control groups."""
 
-    def run(self, *command: str, user: str = "root", seconds: float = 60, input: str | None = None) -> str:
+    def run(self, *command: str, user: str = "root", seconds: float = 60) -> str:
         """Run a command in it and return what it printed; AssertionError with all it said if it fails."""
-        result = self.try_to_run(*command, user=user, seconds=seconds, input=input)
+        result = self.try_to_run(*command, user=user, seconds=seconds)
         assert result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}"
         return result.stdout.strip()
 
-    def try_to_run(
-        self, *command: str, user: str = "root", seconds: float = 60, input: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def try_to_run(self, *command: str, user: str = "root", seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command in it, whatever comes of it; output and errors are one text."""
         return subprocess.run(
             self.command(*command, user=user),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            input=input or "",
+            stdin=subprocess.DEVNULL,
             text=True,
             timeout=seconds,
             check=False,
@@ -106,8 +104,8 @@ class PrivateSystem:
         """Return the command that runs a command in it, as an ordinary user's session or as root."""
         enter = ["nsenter", f"--target={self._pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
-        become = [] if user == "root" else ["runuser", "-u", user, "--"]
-        return [*enter, *clean, *become, *command]
+        session = [] if user == "root" else ["runuser", "-u", user, "--", "env", f"USER={user}", f"HOME=/home/{user}"]
+        return [*enter, *clean, *session, *command]
 
     def show(self, unit: str, field: str) -> str:
         """Return a field of a unit, as systemd has it now."""
@@ -119,7 +117,7 @@ def booted(pristine: Path) -> Iterator[PrivateSystem]:
     """Boot it; when the block ends, every process of it is killed and nothing is left."""
     cgroup = Path(tempfile.mkdtemp(prefix="streamd-test-", dir=_cgroup2()))
     with tempfile.TemporaryDirectory(prefix="streamd-root-") as scratch:
-        begin = f"echo $$ > {cgroup}/cgroup.procs && exec \"$@\""
+        begin = f'echo $$ > {cgroup}/cgroup.procs && exec "$@"'
         process = subprocess.Popen(
             ["sh", "-c", begin, "sh", *_unshare(), HERE / "boot", pristine, scratch, ROOT],
             stdin=subprocess.DEVNULL,
@@ -146,7 +144,7 @@ def _cgroup2() -> Path:
         _, where, kind, options, *_ = line.split()
         if kind == "cgroup2" and "rw" in options.split(","):
             return Path(where)
-    raise CannotBoot("no control groups of version 2 are mounted that may be written to")
+    raise CannotBootError("no control groups of version 2 are mounted that may be written to")
 
 
 def _only_child(process: subprocess.Popen[bytes]) -> int:
@@ -172,7 +170,7 @@ def _wait_until_booted(system: PrivateSystem, process: subprocess.Popen[bytes]) 
 def _remove(cgroup: Path) -> None:
     """Remove a control group whose processes were killed, with all in it; the kernel may need a moment."""
     deadline = time.monotonic() + 10
-    for folder in sorted(cgroup.rglob("*/"), key=lambda one: -len(one.parts)) + [cgroup]:
+    for folder in [*sorted(cgroup.rglob("*/"), key=lambda one: -len(one.parts)), cgroup]:
         while True:
             try:
                 folder.rmdir()
