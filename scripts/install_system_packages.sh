@@ -2,7 +2,7 @@
 # Installs the Debian packages behind the tests with a microphone, where that is allowed. Where it isn't it says so,
 # and the tests that need them are skipped, each with its reason.
 set -eu
-packages="libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins alsa-utils strace libfaketime"
+packages="libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins alsa-utils strace libfaketime debootstrap"
 
 if ! command -v apt-get >/dev/null; then
     echo "set-up: no apt-get here; tests that need one of these Debian packages are skipped: $packages"

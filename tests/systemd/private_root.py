@@ -24,6 +24,8 @@ RELEASES = {11: "bookworm", 13: "trixie"}
 """Minor version of Python 3 → the Debian that has it: the environment in a .deb is for one."""
 PACKAGES = "systemd,dbus,libpam-systemd,sudo,python3,libportaudio2"
 """What a fresh machine has beyond the least Debian, and what streamd's package asks for: there is no network inside."""
+MAKE_SECONDS = 400
+"""On two idle cores it takes 40 s."""
 TOOLS = ("debootstrap", "unshare", "nsenter", "dpkg-deb")
 
 
@@ -65,9 +67,11 @@ def pristine_root() -> Path:
             command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", release, making]
             log = cache / f"{name}.log"
             with log.open("w") as output:
-                made = subprocess.run(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, check=False)
+                # Ended if a mirror answers that slowly: no test may hold up the others for ever.
+                ended = ["timeout", str(MAKE_SECONDS), *command]
+                made = subprocess.run(ended, stdout=output, stderr=output, stdin=subprocess.DEVNULL, check=False)
             if made.returncode != 0:
-                shutil.rmtree(making)
+                shutil.rmtree(making, ignore_errors=True)
                 *_, last = ["it says nothing", *log.read_text().splitlines()]
                 raise CannotBootError(f"debootstrap failed ({last}); a mirror of Debian is needed once")
             making.rename(cache / name)
@@ -116,6 +120,7 @@ class PrivateSystem:
 def booted(pristine: Path) -> Iterator[PrivateSystem]:
     """Boot it; when the block ends, every process of it is killed and nothing is left."""
     cgroup = Path(tempfile.mkdtemp(prefix="streamd-test-", dir=_cgroup2()))
+    cgroup.chmod(0o755)  # ordinary users have groups in it
     with tempfile.TemporaryDirectory(prefix="streamd-root-") as scratch:
         begin = f'echo $$ > {cgroup}/cgroup.procs && exec "$@"'
         process = subprocess.Popen(
