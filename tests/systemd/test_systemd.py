@@ -235,6 +235,8 @@ def test_a_daemon_that_hangs_is_killed_by_the_watchdog_and_started_again(system:
     n_before, daemon = int(system.show(MAIN, "NRestarts")), main_pid(system)
     time.sleep(6)  # longer than the watchdog waits: a daemon that works is left alone
     assert main_pid(system) == daemon
+    backlog = f"/dev/shm/streamd-{system.run('id', '--user', 'streamd')}/kept"  # what the journal has yet to confirm
+    system.run("runuser", "-u", "streamd", "touch", backlog)
     system.run("sh", "-c", f"kill -STOP {daemon}")
     until(lambda: int(system.show(MAIN, "NRestarts")) == n_before + 1)
     until(lambda: system.show(MAIN, "StatusText") == "hears demo")
@@ -242,6 +244,7 @@ def test_a_daemon_that_hangs_is_killed_by_the_watchdog_and_started_again(system:
     journal = system.run("journalctl", "--unit", MAIN)
     assert "Watchdog timeout" in journal
     assert "in loop" in journal  # where it hung
+    assert system.run("ls", backlog) == backlog
     system.run("rm", drop_in)
     system.run("systemctl", "daemon-reload")
 
