@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from streamd.capture import specs
 from streamd.capture.specs import Command, Microphone, Recording, Spec
+from streamd.config import Source
 from streamd.sources import LiveSource
 from streamd.supervisor import Supervisor
 
@@ -31,11 +32,13 @@ class Agents:
         self._audio_at = audio_at
         self._captures: dict[str, Spec] = {}
 
-    def start(self, source: str, capture: Spec) -> None:
-        """Start the agent of a source and keep it alive."""
-        self._captures[source] = capture
-        command = [sys.executable, "-m", "streamd.capture", source, self._audio_at, specs.encode(capture)]
-        self._supervisor.start(source, [*command, "--child-of", str(os.getpid())])
+    def start(self, source: Source) -> None:
+        """Start the agent of a source, and keep it alive; one whose agent is started by hand has none here."""
+        if source.capture is None:
+            return
+        self._captures[source.name] = source.capture
+        command = [sys.executable, "-m", "streamd.capture", source.name, self._audio_at, specs.encode(source.capture)]
+        self._supervisor.start(source.name, [*command, "--child-of", str(os.getpid())])
 
     def end(self, source: str) -> None:
         """End the agent of a source, if it has one, without waiting for it; another may be started at once."""

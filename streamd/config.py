@@ -34,6 +34,8 @@ from streamd.journal.contract import JournalSpec, default_file
 from streamd.keys import KeyPair, Permissions
 from streamd.manifest import Manifest
 from streamd.override import DecisionOverride
+from streamd.recorder.configured import label_mistakes, spec_of
+from streamd.recorder.messages import RecorderSpec
 from streamd.spelling import did_you_mean
 from streamd.yaml_lines import Document
 
@@ -91,6 +93,8 @@ class Config:
     endpoints: Endpoints
     journal: JournalSpec | None
     """Where events are kept; None: nowhere."""
+    recorder: RecorderSpec | None
+    """None: nothing is recorded."""
     max_lag_seconds: float
     key_pair: KeyPair | None
     """The daemon's own keys; None if it can't be reached from beyond this machine."""
@@ -136,6 +140,7 @@ def parse(data: bytes, file: str, folder: Path) -> Config:
         device_lost=given.device_lost,
         endpoints=_endpoints(given.endpoints, document, folder),
         journal=_journal(given.journal, document, folder),
+        recorder=None if given.recorder is UNSET else spec_of(given.recorder, _path(given.recorder.folder, folder)),
         max_lag_seconds=given.max_lag_seconds,
         key_pair=pair,
         permissions=permissions,
@@ -169,6 +174,8 @@ def check_against_models(config: Config, manifests: Mapping[Path, Manifest]) -> 
                 override.apply(manifest.decision_of(label))
             except ConfigError as error:
                 mistakes += error.mistakes
+    if config.recorder is not None and all(use.file in manifests for use in config.models):
+        mistakes += label_mistakes(config.recorder, manifests.values(), config.document)
     return mistakes
 
 

@@ -220,6 +220,48 @@ class JournalSection(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 100.0
 
 
+class RecordedLabelSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the events of a label are kept."""
+
+    audio: Annotated[bool, Meta(description="false: the event is kept, but no audio.")] = True
+
+
+class RecorderSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is recorded. Without this section nothing is."""
+
+    folder: Annotated[
+        str, Meta(min_length=1, description="A folder that is there; audio of events is written into it, as FLAC.")
+    ]
+    max_days: Annotated[float, Meta(gt=0, le=36_500, description="Recordings that are older are removed.")] = 30.0
+    max_megabytes: Annotated[
+        float, Meta(ge=1, le=1_000_000_000, description="The oldest recordings are removed where all would take more.")
+    ] = 1_000.0
+    pre_roll_seconds: Annotated[float, Meta(ge=0, le=60, description="Audio before a sound.")] = 2.0
+    post_roll_seconds: Annotated[float, Meta(ge=0, le=60, description="Audio after it.")] = 2.0
+    longest_seconds: Annotated[
+        float, Meta(ge=1, le=600, description="Of a sound that lasts longer only its beginning is recorded.")
+    ] = 60.0
+    near_miss: (
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                le=1,
+                description="Sounds whose score reaches this, but that are not told as events, are recorded too; left "
+                "out: none is.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    labels: (
+        Annotated[
+            dict[_Text, RecordedLabelSection],
+            Meta(min_length=1, description="Labels that are recorded; left out: all that are on."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 class StreamdYaml(Struct, frozen=True, forbid_unknown_fields=True):
     """What streamd hears, with which models, and where it tells of it. Everything has a default."""
 
@@ -257,6 +299,7 @@ class StreamdYaml(Struct, frozen=True, forbid_unknown_fields=True):
             "off: none is.",
         ),
     ] = JournalSection()
+    recorder: RecorderSection | UnsetType = UNSET
     max_lag_seconds: Annotated[
         float,
         Meta(

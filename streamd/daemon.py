@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -37,6 +37,7 @@ from streamd.listeners import Listener, load_listeners
 from streamd.model import CUDA
 from streamd.progress import Progress, in_words
 from streamd.publish import Publisher
+from streamd.recording import Recording
 from streamd.reload import Refusal, Reloads, Running
 from streamd.requests import Answer, Reloading, ReloadRequest, Request, Status
 from streamd.sd_notify import Notifier
@@ -93,8 +94,7 @@ class Daemon:
         stack.callback(endpoints.Lock(folder, str(config.document.file)).close)
         self._listen_at = endpoints.listen_at(folder, config.endpoints)
         context = stack.enter_context(zmq.Context[zmq.Socket[bytes]]())
-        self._gate = Gate(context, config.key_pair, config.permissions, self._counters)
-        stack.callback(self._gate.close)
+        self._gate = stack.enter_context(closing(Gate(context, config.key_pair, config.permissions, self._counters)))
         bind = partial(self._gate.bind, "events")
         self._publisher = Publisher(context, self._listen_at["events"], self._run, self._host, self._counters, bind)
         stack.callback(self._publisher.close)
@@ -103,8 +103,8 @@ class Daemon:
         bind = partial(self._gate.bind, "control")
         self._control = ControlServer(context, self._listen_at["control"], self._answer, self._counters, bind)
         stack.callback(self._control.close)
-        self._intake = Intake(context, self._listen_at["audio"], self._counters, self._gate)
-        stack.callback(self._intake.close)
+        audio_at = self._listen_at["audio"]
+        self._intake = stack.enter_context(closing(Intake(context, audio_at, self._counters, self._gate)))
 
         self._sources: dict[str, LiveSource] = {}
         self._failed: set[Listener] = set()
@@ -112,16 +112,15 @@ class Daemon:
         self._supervisor = Supervisor(self._on_death)
         self._journal = Journaling(config.journal, self._publisher, self._supervisor, self._listen_at, self._counters)
         stack.callback(self._journal.stop_children, STOP_SECONDS)
-        self._agents = Agents(self._supervisor, self._listen_at["audio"][0])
+        self._agents = Agents(self._supervisor, audio_at[0])
         for source in config.sources:
-            if source.capture is not None:
-                self._agents.start(source.name, source.capture)
+            self._agents.start(source)
+        self._recording = Recording(config.recorder, self._supervisor, self._counters, stack)
         self._listeners = load_listeners(config)
         self._device_loss = DeviceLoss(config.device_lost)
         environment.give_back_memory()
         self._journal.start()
-        self._reloads = Reloads(file, self._listeners, self._wake.wake)
-        stack.callback(self._reloads.close)
+        self._reloads = stack.enter_context(closing(Reloads(file, self._listeners, self._wake.wake)))
         for source in config.sources:
             heard_by = [one for one in self._listeners if source.name in one.sources]
             self._sources[source.name] = self._new_source(source, heard_by, config)
@@ -135,6 +134,7 @@ class Daemon:
             step=self._step,
             clock_id=clock_id(),
             max_lag_seconds=config.max_lag_seconds,
+            recorder=self._recording.link,
         )
         live.say("starting", "waits for its agent to say hello" if source.capture is None else "its agent starts")
         return live
@@ -176,6 +176,7 @@ class Daemon:
         self._journal.look(self._sources.values())
         self._publisher.heartbeat({name: source.lag_seconds() for name, source in self._sources.items()})
         self._progress.look(self._sources.values(), self._listeners)
+        self._recording.look(self._sources.values())
 
     def _is_starting(self, source: Source) -> bool:
         # A device whose opening hangs must not hold up the start for ever: one end of its agent, and that is told.
@@ -297,4 +298,5 @@ class Daemon:
             cpu_seconds=round(time.process_time(), 6),
             reload=self._reloads.report,
             journal=self._journal.report(),
+            recorder=self._recording.report(),
         )

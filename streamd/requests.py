@@ -49,6 +49,32 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """Audio lost in this run, by reason (as `AudioGap.reason`)."""
 
 
+class RecorderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The recorder, as `status` shows it. What it wrote, lost and removed counts from the beginning of its process."""
+
+    folder: str
+    detail: str
+    """Why not all is recorded; empty: all is."""
+    n_recorded: int
+    n_near_misses: int
+    n_without_audio: int
+    """Events that are kept without audio: their labels ask for none, or there was none."""
+    n_cut: int
+    """Recordings that lack a part of what was asked for: by a gap, a late start or their length."""
+    n_lost: int
+    """Recordings that the disk did not take for too long."""
+    n_removed: int
+    """Recordings removed for the quota."""
+    n_waiting: int
+    """Recordings that wait for the disk."""
+    n_bytes: int
+    """What lies in the folder."""
+    n_lost_events: int
+    """Events and samples that the recorder never got, in this run of the daemon."""
+    n_lost_samples: int
+    restarts: int
+
+
 class LagReport(msgspec.Struct, frozen=True, kw_only=True):
     """How long after the capture of its last sample a hop was decided, over all hops of this run.
 
@@ -131,6 +157,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag=
     """Null before the first."""
     journal: JournalReport | None = None
     """Null from a daemon of an earlier version."""
+    recorder: RecorderReport | None = None
+    """Null where nothing is recorded."""
 
 
 class Reloading(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="reloading"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamd.capture.specs import Command, Microphone, Recording, Spec
-from streamd.requests import JournalReport, LagReport, ReloadReport, SourceReport, Status
+from streamd.requests import JournalReport, LagReport, RecorderReport, ReloadReport, SourceReport, Status
 
 if TYPE_CHECKING:
     from streamd.capture.microphone import MicrophoneInfo
@@ -62,6 +62,7 @@ def status_sheets(status: Status) -> list[Sheet]:
         Sheet("models", ("model", "runs on", "one run", "labels on", "sources", "file", "lag p50, p99, max"), models),
         *_troubles(status),
         *([Sheet("journal", ("state", "file", "waiting", "lost", "detail"), [kept])] if kept else []),
+        *([_recorder_sheet(status.recorder)] if status.recorder else []),
         Sheet("endpoints", ("for", "endpoint"), list(status.endpoints.items())),
         Sheet("counters", ("counter", "n"), [(name, str(n)) for name, n in status.counters.items()]),
     ]
@@ -182,6 +183,22 @@ def _hears(spec: Spec | None) -> str:
             return f"recording {spec.path}"
         case Command():
             return f"command {shlex.join(spec.arguments)}"
+
+
+def _recorder_sheet(report: RecorderReport) -> Sheet:
+    facts = {
+        "folder": report.folder,
+        "trouble": report.detail or "none",
+        "on disk": f"{report.n_bytes / 1e6:.1f} MB",
+        "events recorded": f"{report.n_recorded}, without audio {report.n_without_audio}",
+        "near-misses recorded": str(report.n_near_misses),
+        "of these not whole": str(report.n_cut),
+        "removed for the quota": str(report.n_removed),
+        "waiting for the disk": str(report.n_waiting),
+        "lost": f"{report.n_lost} recordings, {report.n_lost_events} events, {report.n_lost_samples} samples",
+        "restarts": str(report.restarts),
+    }
+    return Sheet("recorder", ("fact", "value"), list(facts.items()))
 
 
 def _signal(source: SourceReport) -> str:

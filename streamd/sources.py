@@ -22,6 +22,7 @@ from streamd.detector import Detection, Hop
 from streamd.events import AudioGap, ClockReport, EndReason, SignalProblem, SourceStatus, at, slug
 from streamd.listeners import Listener, wants_of
 from streamd.publish import Publisher
+from streamd.recorder.link import RecorderLink
 from streamd.report import event, level, score
 from streamd.requests import SourceReport
 from streamd.signals import Signal
@@ -52,6 +53,7 @@ class LiveSource:
     detail: str = ""
     degraded: dict[Listener, str] = field(default_factory=dict)
     """Who hears it more slowly than it should, and why; then what is published as live is called degraded."""
+    recorder: RecorderLink | None = None
     signal: Signal = field(default_factory=Signal)
     hello: Hello | None = None
     n_samples: int = 0
@@ -132,6 +134,8 @@ class LiveSource:
     def shown_detail(self) -> str:
         """Return how it fares in words, with what is wrong with its signal and what makes it slow."""
         troubles = [*self.signal.words(), *self.degraded.values(), *wall.unset_in_words(self.clock)]
+        if self.recorder and self.recorder.note:
+            troubles.append(self.recorder.note)
         return "; ".join([self.detail, *troubles]) if self.status == "live" else self.detail
 
     def _shown_signal(self) -> tuple[SignalProblem, ...]:
@@ -200,6 +204,8 @@ class LiveSource:
         take.position = end
         for listener in self._listening[take.sample_rate]:
             listener.detector.push(self.name, pcm)
+        if self.recorder:
+            self.recorder.hear(self.name, header, pcm)
         if take.is_first:
             self.n_samples += len(pcm)
             self._look_at_signal(take, header, pcm)
@@ -277,6 +283,8 @@ class LiveSource:
         if self._is_live() and self._on_our_clock():
             latency = time.monotonic() - take.monotonic(hop.end_sample)
             listener.lags.add(latency)
+        if self.recorder:
+            self.recorder.score(listener.detector, listener.model.sha256, take.name, hop)
         self._tell(listener, take, hop.detections, latency)
         if self.publisher.wants_scores(self.name, facts.name):
             self.publisher.send(score(hop, listener.detector, take.clock(), self.publisher.run, self.publisher.host))
@@ -296,6 +304,8 @@ class LiveSource:
                 latency_seconds=None if latency is None else round(latency, 6),
             )
             self.publisher.send(told)
+            if self.recorder:
+                self.recorder.tell(told)
             self.counters.add(f"events.{told.phase}.{slug(told.label)}")
 
     def died(self, how: str) -> None:
@@ -351,6 +361,8 @@ class LiveSource:
             self._before = None
         elif began and self.hello is not None:
             self._before = (began, self.hello.clock_id)
+        if self.recorder:
+            self.recorder.end([take.name for take in self._takes.values()])
         self._takes = {}
 
     def _close_events(self, reason: EndReason) -> None:

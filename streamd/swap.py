@@ -65,8 +65,8 @@ def swap(
         if source.name not in sources:
             sources[source.name] = new_source(source, plan.heard_by(source.name), after)
         sources[source.name].max_lag_seconds = after.max_lag_seconds
-        if source.capture is not None and (source.name in restarted or source.name not in was):
-            agents.start(source.name, source.capture)
+        if source.name in restarted or source.name not in was:
+            agents.start(source)
     in_order = {name: sources[name] for name in becomes}
     sources.clear()
     sources.update(in_order)

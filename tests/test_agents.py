@@ -7,6 +7,7 @@ import pytest
 from streamd.agents import AUDIO_SECONDS, WORD_SECONDS, Agents
 from streamd.capture import specs
 from streamd.capture.specs import Command, Microphone
+from streamd.config import Source
 
 
 class Asked:
@@ -34,8 +35,8 @@ def asked() -> Asked:
 @pytest.fixture
 def agents(asked: Asked) -> Agents:
     agents = Agents(asked, "ipc://audio")  # type: ignore[arg-type]
-    agents.start("kitchen", Microphone())
-    agents.start("porch", Command(arguments=("ffmpeg",)))
+    agents.start(Source("kitchen", Microphone()))
+    agents.start(Source("porch", Command(arguments=("ffmpeg",))))
     return agents
 
 

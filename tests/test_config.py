@@ -19,6 +19,7 @@ from streamd.config_shape import LabelSection
 from streamd.decision import DecisionSpec
 from streamd.errors import ConfigError
 from streamd.override import DecisionOverride
+from streamd.recorder.messages import RecorderSpec
 from streamd.yaml_lines import MAX_MISTAKES
 from tests.tiny_models import manifest
 
@@ -357,3 +358,52 @@ def test_the_mistakes_under_a_wrong_name_are_found_as_well() -> None:
     inner, outer = sorted(error.value.mistakes, key=len)
     assert "Kitchen.mircophone: unknown key; did you mean 'microphone'?" in inner
     assert "found 'Kitchen'; expected a name" in outer
+
+
+def test_what_is_recorded_is_said_in_full_or_by_its_folder_alone(tmp_path: Path) -> None:
+    assert parse("sources: {a: {}}").recorder is None
+    assert parse("recorder: {folder: clips}", tmp_path).recorder == RecorderSpec(folder=str(tmp_path / "clips"))
+    text = """
+recorder:
+  folder: /clips
+  max_megabytes: 2
+  max_days: 0.5
+  pre_roll_seconds: 0
+  post_roll_seconds: 1
+  longest_seconds: 10
+  near_miss: 0.25
+  labels: {Dog: {}, Cat: {audio: false}}
+"""
+    assert parse(text).recorder == RecorderSpec(
+        folder="/clips",
+        max_bytes=2_000_000,
+        max_days=0.5,
+        pre_roll_seconds=0,
+        post_roll_seconds=1,
+        longest_seconds=10,
+        near_miss=0.25,
+        labels={"Dog": True, "Cat": False},
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "found"),
+    [
+        ("{}", "folder"),
+        ("{folder: x, max_megabytes: 0}", "max_megabytes"),
+        ("{folder: x, near_miss: 1.5}", "near_miss"),
+        ("{folder: x, labels: {Dog: {sound: false}}}", "sound"),
+    ],
+)
+def test_a_mistake_in_the_recorder_is_named(section: str, found: str) -> None:
+    [line] = mistakes(f"recorder: {section}")
+    assert found in line
+
+
+def test_a_label_that_no_model_has_is_a_mistake_of_the_recorder_too() -> None:
+    parsed = parse("recorder:\n  folder: x\n  labels:\n    Low tone: {}\n    Loww tone: {}\n")
+    (use,) = parsed.models
+    assert config.check_against_models(parsed, {use.file: manifest("window", "log_mel")}) == [
+        "streamd.yaml:5: recorder.labels.'Loww tone': no model has such a label; did you mean 'Low tone'?"
+    ]
+    assert config.check_against_models(parsed, {}) == []

@@ -33,6 +33,8 @@ SECTIONS = [
     config_shape.LabelSection,
     config_shape.EndpointsSection,
     config_shape.JournalSection,
+    config_shape.RecorderSection,
+    config_shape.RecordedLabelSection,
 ]
 
 

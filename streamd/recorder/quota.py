@@ -1,0 +1,123 @@
+"""What lies in the folder of recordings, and what of it has to go: the oldest first.
+
+Only files that are named as the recorder names them are counted and removed: whatever else lies there is somebody's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+EVENTS, NEAR_MISSES, WITHOUT_AUDIO = "events", "near-misses", "without-audio"
+"""Folders in the folder, each with a folder for each label. Those of the first two are clips to train with."""
+NEAR_MISS_PART = 0.5
+"""Near-misses have at most this part of the bytes: there may be so many of them that no event would last."""
+RESCAN_SECONDS = 3600.0
+"""Who removes recordings by hand gets their room after this long at the latest."""
+NO_CLOCK_YEAR = 2020
+"""A host without a clock begins in 1970: what was recorded then has no age."""
+_STEM = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)-[a-z0-9-]+")
+_SUFFIXES = {".flac", ".json"}
+_PART = re.compile(r"\.\d{8}T\d{6}\.\d{3}Z-[a-z0-9-]+\.(flac|json)\.part")
+
+
+@dataclass
+class _Kept:
+    """A recording on the disk: the files of one stem."""
+
+    stem: Path
+    n_bytes: int
+
+
+class Quota:
+    """Keeps a folder of recordings within its bytes and days. Every method raises OSError as the disk does."""
+
+    def __init__(self, folder: Path, max_bytes: int, max_days: float) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._max_age_seconds = max_days * 86_400
+        self._kept: dict[str, dict[Path, _Kept]] = {EVENTS: {}, NEAR_MISSES: {}, WITHOUT_AUDIO: {}}
+        self._scanned_at = -RESCAN_SECONDS
+        self.n_removed = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """What all recordings take."""
+        return sum(map(self._bytes_of, self._kept))
+
+    def _bytes_of(self, kind: str) -> int:
+        return sum(one.n_bytes for one in self._kept[kind].values())
+
+    def add(self, kind: str, stem: Path, n_bytes: int) -> None:
+        """Count a recording that was just written."""
+        self._kept[kind][stem] = _Kept(stem, n_bytes)
+
+    def enforce(self, now: float, monotonic: float, kind: str = EVENTS, n_bytes: int = 0) -> None:
+        """Remove what is too old, and make room for n_bytes more of a kind.
+
+        Args:
+            now: seconds since 1970, by which recordings are old.
+            monotonic: seconds, by which it is time to look at the disk again.
+            kind: the folder that gets more.
+            n_bytes: what it gets; no more than the quota.
+        """
+        if monotonic - self._scanned_at >= RESCAN_SECONDS:
+            self._scan()
+            self._scanned_at = monotonic
+        oldest = datetime.fromtimestamp(max(0.0, now - self._max_age_seconds), UTC).strftime("%Y%m%dT%H%M%S")
+        for each in self._kept:
+            for one in self._by_age(each):
+                if f"{NO_CLOCK_YEAR}" <= one.stem.name < oldest:
+                    self._remove(each, one)
+        near = self._kept[NEAR_MISSES]
+        more = n_bytes if kind == NEAR_MISSES else 0
+        while near and self._bytes_of(NEAR_MISSES) + more > NEAR_MISS_PART * self._max_bytes:
+            self._remove(NEAR_MISSES, self._by_age(NEAR_MISSES)[0])
+        while self.n_bytes and self.n_bytes + n_bytes > self._max_bytes:
+            oldest_of = {each: self._by_age(each)[0] for each, kept in self._kept.items() if kept}
+            first = min(oldest_of, key=lambda each: oldest_of[each].stem.name)
+            self._remove(first, oldest_of[first])
+
+    def _by_age(self, kind: str) -> list[_Kept]:
+        return sorted(self._kept[kind].values(), key=lambda one: one.stem.name)
+
+    def _remove(self, kind: str, one: _Kept) -> None:
+        for suffix in _SUFFIXES:
+            one.stem.with_name(one.stem.name + suffix).unlink(missing_ok=True)
+        del self._kept[kind][one.stem]
+        self.n_removed += 1
+        with contextlib.suppress(OSError):  # not empty
+            one.stem.parent.rmdir()
+
+    def _scan(self) -> None:
+        for kind in self._kept:
+            found: dict[Path, _Kept] = {}
+            for file in _files(self._folder / kind):
+                if _PART.fullmatch(file.name):
+                    Path(file).unlink(missing_ok=True)  # of a recorder that was killed
+                    continue
+                stem, suffix = Path(file.path).with_suffix(""), Path(file.path).suffix
+                if suffix in _SUFFIXES and _STEM.fullmatch(stem.name):
+                    n_bytes = file.stat(follow_symlinks=False).st_size
+                    found.setdefault(stem, _Kept(stem, 0)).n_bytes += n_bytes
+            self._kept[kind] = found
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the files in the folders of a folder, links left out."""
+    for each in _entries(folder):
+        if each.is_dir(follow_symlinks=False):
+            yield from (file for file in _entries(Path(each.path)) if file.is_file(follow_symlinks=False))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
