@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from streamd.capture import specs
 from streamd.capture.specs import Command, Microphone, Recording, Spec
@@ -31,6 +31,11 @@ class Agents:
         self._supervisor = supervisor
         self._audio_at = audio_at
         self._captures: dict[str, Spec] = {}
+
+    def start_all(self, sources: Iterable[Source]) -> None:
+        """Start the agent of each source that has one."""
+        for source in sources:
+            self.start(source)
 
     def start(self, source: Source) -> None:
         """Start the agent of a source, and keep it alive; one whose agent is started by hand has none here."""

@@ -89,7 +89,6 @@ class Daemon:
         self._next_turn = 0.0
         self._terminal = Terminal()
         self._wake = Wake(stack, self._on_signal)
-
         folder = endpoints.runtime_folder()
         stack.callback(endpoints.Lock(folder, str(config.document.file)).close)
         self._listen_at = endpoints.listen_at(folder, config.endpoints)
@@ -113,8 +112,7 @@ class Daemon:
         self._journal = Journaling(config.journal, self._publisher, self._supervisor, self._listen_at, self._counters)
         stack.callback(self._journal.stop_children, STOP_SECONDS)
         self._agents = Agents(self._supervisor, audio_at[0])
-        for source in config.sources:
-            self._agents.start(source)
+        self._agents.start_all(config.sources)
         self._recording = Recording(config.recorder, self._supervisor, self._counters, stack)
         self._listeners = load_listeners(config)
         self._device_loss = DeviceLoss(config.device_lost)
