@@ -41,6 +41,7 @@ from streamd.recording import Recording
 from streamd.reload import Refusal, Reloads, Running
 from streamd.requests import Answer, Reloading, ReloadRequest, Request, Status
 from streamd.sd_notify import Notifier
+from streamd.source_report import source_report
 from streamd.sources import LiveSource
 from streamd.supervisor import Cause, Supervisor
 from streamd.swap import Plan, swap
@@ -104,7 +105,6 @@ class Daemon:
         stack.callback(self._control.close)
         audio_at = self._listen_at["audio"]
         self._intake = stack.enter_context(closing(Intake(context, audio_at, self._counters, self._gate)))
-
         self._sources: dict[str, LiveSource] = {}
         self._failed: set[Listener] = set()
         # Agents start while the models load: on two cores the one costs no time beside the other.
@@ -290,7 +290,7 @@ class Daemon:
             pid=os.getpid(),
             uptime_seconds=round(time.monotonic() - self._began, 3),
             endpoints={word: " ".join(where) for word, where in self._listen_at.items()},
-            sources=[one.report(self._supervisor.n_restarts(name)) for name, one in self._sources.items()],
+            sources=[source_report(one, self._supervisor.n_restarts(name)) for name, one in self._sources.items()],
             models=[one.report() for one in self._listeners],
             counters=self._counters.read(),
             cpu_seconds=round(time.process_time(), 6),

@@ -24,7 +24,6 @@ from streamd.listeners import Listener, wants_of
 from streamd.publish import Publisher
 from streamd.recorder.link import RecorderLink
 from streamd.report import event, level, score
-from streamd.requests import SourceReport
 from streamd.signals import Signal
 from streamd.takes import Take, take_of
 
@@ -117,18 +116,19 @@ class LiveSource:
     def _publish_state(self, detail: str, gap: AudioGap | None, take: Take | None) -> None:
         state = self.publisher.state(
             self.name,
-            status=self._shown_status(),
+            status=self.shown_status(),
             detail=detail,
             time=at(time.time()),
             take=take.name if take else None,
             sample_rate=take.sample_rate if take else None,
             gap=gap,
-            signal=self._shown_signal(),
+            signal=self.shown_signal(),
             clock=self.clock,
         )
         self.publisher.send(state)
 
-    def _shown_status(self) -> SourceStatus:
+    def shown_status(self) -> SourceStatus:
+        """Return how it fares in a word: live is called degraded if something is slower than it should be."""
         return "degraded" if self.status == "live" and self.degraded else self.status
 
     def shown_detail(self) -> str:
@@ -138,7 +138,8 @@ class LiveSource:
             troubles.append(self.recorder.note)
         return "; ".join([self.detail, *troubles]) if self.status == "live" else self.detail
 
-    def _shown_signal(self) -> tuple[SignalProblem, ...]:
+    def shown_signal(self) -> tuple[SignalProblem, ...]:
+        """Return what is wrong with its signal, as long as it is live."""
         return self.signal.problems if self.status == "live" else ()
 
     def lost_device(self, listener: Listener, degraded: str, closed: list[Detection]) -> None:
@@ -389,24 +390,3 @@ class LiveSource:
             if take.scored_sample is not None
         ]
         return round(max(ages), 6) if ages and self._is_live() else None
-
-    def report(self, agent_restarts: int) -> SourceReport:
-        """Return how the source fares, for `status`."""
-        hello = self.hello
-        return SourceReport(
-            name=self.name,
-            status=self._shown_status(),
-            detail=self.shown_detail(),
-            device=hello.device if hello else None,
-            host=hello.host if hello else None,
-            native_rate=hello.native_rate if hello else None,
-            sample_rates=[want.sample_rate for want in self.wants("")],
-            n_samples=self.n_samples,
-            n_lost=self.n_lost,
-            lag_seconds=self.lag_seconds(),
-            agent_restarts=agent_restarts,
-            open_events=self.publisher.open_events(self.name),
-            signal=self._shown_signal(),
-            clock=self.clock,
-            lost_seconds=self.lost_seconds,
-        )

@@ -20,6 +20,7 @@ from streamd.events import Event, Heartbeat, Level, Message, Score, State, slug
 from streamd.listeners import Listener
 from streamd.model import Model
 from streamd.publish import Publisher
+from streamd.source_report import source_report
 from streamd.sources import LiveSource
 from tests import tiny_models
 from tests.sockets import PATIENCE_MS, Ear, a_context, short_folder
@@ -540,7 +541,7 @@ def test_a_source_whose_model_lost_its_gpu_is_degraded_and_its_events_end(model:
         told = rig.told()
         rig.hear_all(quiet(1), end)
         assert rig.told() == []
-        report = rig.source.report(0)
+        report = source_report(rig.source, 0)
     [offset] = events(told)
     assert (offset.phase, offset.end_reason) == ("offset", "device")
     [state] = states(told)
@@ -554,9 +555,9 @@ def test_what_is_wrong_with_a_signal_is_told_when_it_begins_and_when_it_is_over(
         noise = np.random.default_rng(0).integers(-30, 30, 10 * SAMPLE_RATE).astype(np.int16)
         end = rig.hear_all(np.concatenate([noise, quiet(130), noise]))
         begun, silent, good = states(rig.told())
-        assert (rig.source.report(0).signal, rig.source.report(0).detail) == ((), "hears a fake")
+        assert (source_report(rig.source, 0).signal, source_report(rig.source, 0).detail) == ((), "hears a fake")
         rig.hear_all(quiet(130), end)
-        assert rig.source.report(0).signal == ("silent",)
+        assert source_report(rig.source, 0).signal == ("silent",)
         rig.source.died("was killed by SIGKILL")
         silent_again, gone = states(rig.told())
     assert [state.signal for state in (begun, silent, good, silent_again, gone)] == [
