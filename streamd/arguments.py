@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,6 +134,20 @@ def _parser() -> _Parser:
         "--top", type=_count, default=5, metavar="N", help="labels to show with --scores (default: %(default)s)"
     )
     _add_endpoint(one, "where the daemon publishes")
+
+    one = add(
+        "history",
+        "Print what a daemon published before, from its journal.",
+        "streamd history --label Dog",
+        "streamd history --since 2026-01-01T22:00:00Z --json",
+        "streamd history --since 3f2a5c-kitchen-7 --json   (after the message with this id)",
+    )
+    one.add_argument(
+        "--since", type=_place, metavar="T|ID", help="since a time with its zone, or after the message with this id"
+    )
+    one.add_argument("--source", action="append", metavar="S", help="only this source; may be given again")
+    one.add_argument("--label", action="append", metavar="L", help="only events of this label; may be given again")
+    _add_endpoint(one, "where the journal answers")
 
     add("devices", "List the microphones that can be heard.")
 
@@ -302,6 +317,11 @@ def _port(text: str) -> int:
 
 def _channel(text: str) -> int | str:
     return text if text == "mix" else _count(text)
+
+
+def _place(text: str) -> datetime | str:
+    """Return a time, or the id of a message as it is: a time has a colon, a source's name can't."""
+    return _time(text) if ":" in text or not re.fullmatch(r"[0-9a-f]+-[a-z0-9-]+-[0-9]+", text) else text
 
 
 def _time(text: str) -> datetime:

@@ -196,6 +196,23 @@ def _heard(
         message = subscription.poll(patience)
 
 
+def _history(args: Namespace) -> int:
+    from streamd.events import Event, slug
+    from streamd.history import Since
+    from streamd.past import recall
+
+    is_id = isinstance(args.since, str)
+    request = Since(
+        time=None if is_id else args.since, after=args.since if is_id else None, sources=args.source or None
+    )
+    labels = {slug(label) for label in args.label or ()}
+    output = _output(args)
+    for message, payload in recall(request, args.endpoint, keys_folder=args.keys):
+        if not labels or (isinstance(message, Event) and slug(message.label) in labels):
+            output.message(message, payload)
+    return 0
+
+
 def _devices(args: Namespace) -> int:
     from streamd.capture.microphone import list_microphones
     from streamd.sheets import devices_sheets
@@ -329,6 +346,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "demo": _demo,
     "replay": _replay,
     "listen": _listen,
+    "history": _history,
     "devices": _devices,
     "check": _check,
     "model": _model,

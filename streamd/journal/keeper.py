@@ -25,8 +25,8 @@ class Keeper:
     """Keeps messages in the database of a spec, and says why where it can't; it is opened anew after each failure."""
 
     def __init__(self, spec: JournalSpec) -> None:
-        self.trouble = ""
-        """Why nothing can be stored now, in words; empty if nothing hinders."""
+        self._troubles = {"store": "", "sync": ""}
+        """What can't be done now, and why in words: what has no room in the file may still have some in its log."""
         self._spec = spec
         self._file = Path(spec.file)
         self._store: Store | None = None
@@ -34,6 +34,11 @@ class Keeper:
         self._is_dirty = False
         self._n_stored = N_STORED_BEFORE_TIDYING  # at the start, once
         self._tidied_at = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """Why not all can be stored now, in words; empty if nothing hinders."""
+        return self._troubles["store"] or self._troubles["sync"]
 
     def keep(self, payloads: Sequence[bytes]) -> bool:
         """Store messages; False if that can't be done now: try again later."""
@@ -43,9 +48,7 @@ class Keeper:
             return self._failed(error)
         if n_unreadable:
             log.warning("%d frames are no messages of this version; not stored", n_unreadable)
-        if self.trouble:
-            log.warning("%s: events are stored again", self._file)
-        self.trouble = ""
+        self._over("store")
         self._is_dirty = True
         self._n_stored += len(payloads)
         return True
@@ -78,17 +81,19 @@ class Keeper:
 
     def rest(self) -> None:
         """Do what can wait, to be called every second: what was stored survives a power cut, the oldest goes."""
-        if self._store is None:
+        if self._store is None and not self._is_dirty:
             return
         try:
+            store = self._opened()
             if self._is_dirty:
-                self._store.sync()
+                store.sync()
                 self._is_dirty = False
+                self._over("sync")
             is_due = self._n_stored >= N_STORED_BEFORE_TIDYING or time.monotonic() - self._tidied_at > TIDY_SECONDS
-            if is_due and not self._store.tidy(self._spec.max_days, self._spec.max_megabytes * 1e6):
+            if is_due and not store.tidy(self._spec.max_days, self._spec.max_megabytes * 1e6):
                 self._n_stored, self._tidied_at = 0, time.monotonic()
         except _FAILURES as error:
-            self._failed(error)
+            self._failed(error, "sync")
 
     def close(self) -> None:
         """Close the database."""
@@ -115,7 +120,12 @@ class Keeper:
             self._is_checked = True
         return self._store
 
-    def _failed(self, error: Exception) -> bool:
+    def _over(self, what: str) -> None:
+        had, self._troubles[what] = self.trouble, ""
+        if had and not self.trouble:
+            log.warning("%s: events are stored again", self._file)
+
+    def _failed(self, error: Exception, what: str = "store") -> bool:
         self.close()
         if isinstance(error, sqlite3.DatabaseError) and _is_broken(error):
             try:
@@ -125,9 +135,9 @@ class Keeper:
             else:
                 return False  # a new one is begun at the next try
         text = f"{self._file}: {error.strerror if isinstance(error, OSError) else error}"
-        if text != self.trouble:
+        if text != self._troubles[what]:
             log.warning("%s; events wait in memory", text)
-        self.trouble = text
+        self._troubles[what] = text
         return False
 
     def _set_aside(self, error: sqlite3.Error) -> None:
