@@ -225,3 +225,40 @@ def test_a_child_sees_the_end_of_its_input_when_the_daemon_is_gone(tmp_path: Pat
         daemon.wait()
     daemon.stdin.close()
     until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_child_that_is_ended_is_forgotten_and_its_successor_waits_until_it_has_gone(
+    children: Supervisor, deaths: list[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    children.start("kitchen", sleeper(tmp_path / "up"))
+    until((tmp_path / "up").exists)
+    first = children.pid("kitchen")
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)  # it can't end as long as we like
+    children.end("kitchen")
+    children.end("kitchen")
+    children.start("kitchen", sleeper(tmp_path / "second"))
+    children.reap()
+    assert children.pid("kitchen") == first
+    os.kill(first, signal.SIGCONT)
+    until(lambda: (children.reap(), (tmp_path / "second").exists())[1])
+    assert children.pid("kitchen") not in (None, first)
+    assert children.n_restarts("kitchen") == 0
+    children.end("kitchen")
+    until(lambda: (children.reap(), children.pid("kitchen") is None)[1])
+    assert children.restart_due() is None
+    assert deaths == []
+    children.end("nobody")
+
+
+def test_a_child_that_does_not_heed_its_end_is_killed(
+    children: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "END_SECONDS", 0.05)
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    up = tmp_path / "up"
+    children.start("kitchen", [sys.executable, "-c", f"{deaf} open({str(up)!r}, 'w').close(); signal.pause()"])
+    until(up.exists)
+    children.end("kitchen")
+    assert children.restart_due() is not None, "the loop must wake to kill it"
+    until(lambda: (children.restart_due(), children.reap(), children.pid("kitchen") is None)[2])
