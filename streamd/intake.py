@@ -50,11 +50,10 @@ class Intake:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.RCVHWM, QUEUE_BLOCKS)
         self.socket.setsockopt(zmq.MAXMSGSIZE, blocks.MAX_BLOCK_BYTES)
-        # An agent that was cut off or frozen is noticed by both ends, so that neither queue grows for it.
-        # Not sooner than the agent's end gives up (capture/link.py): a daemon that was frozen for some seconds
-        # must find its takes unbroken.
-        self.socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
-        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
+        # No heartbeats from this end: libzmq 4.3.5 ends its process when it is to send one to a peer that died while
+        # its messages wait unread (out_event of stream_engine_base.cpp). Those of the agents say for how long they
+        # hold, which tells both ends of the other's end (capture/link.py).
+        self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         # Who connects and says nothing is soon gone.
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         if gate is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,6 +130,32 @@ def a_daemon(**models: list[Model]) -> Iterator[tuple[Daemon, Agent]]:
 
 def silence(n_samples: int, n_sources: int = 1) -> NDArray[np.int16]:
     return np.zeros((n_samples, n_sources), np.int16)
+
+
+def test_an_agent_that_dies_while_its_messages_wait_does_not_take_the_daemon_with_it() -> None:
+    peer = """
+import sys, zmq
+line = zmq.Context().socket(zmq.DEALER)
+line.connect(sys.argv[1])
+while True:
+    line.send(bytes(10_000))
+"""
+    program = f"""
+import subprocess, sys, time, zmq
+from streamd.counters import Counters
+from streamd.intake import Intake
+with zmq.Context() as context:
+    intake = Intake(context, sys.argv[1:], Counters())
+    agent = subprocess.Popen([sys.executable, "-c", {peer!r}, sys.argv[1]])
+    assert intake.socket.poll(20_000)
+    time.sleep(0.5)  # its queue is full by then
+    agent.kill()
+    agent.wait()
+    time.sleep(3)  # longer than from one heartbeat to the next
+    intake.close()
+"""
+    with short_folder() as folder:
+        subprocess.run([sys.executable, "-c", program, f"ipc://{folder}/audio"], check=True, timeout=60)
 
 
 def test_a_hello_is_answered_by_what_each_rate_needs(models: list[Model]) -> None:

@@ -34,6 +34,13 @@ Inputs that hypothesis makes out of a corpus (`tests/data/fuzz`), and nineteen b
 time of one input, for a whole model elapsed time.
 """
 
+LIMIT_MB = 1
+SOAK = """## Soak
+
+By `make soak` (`tests/faults/soak.py`). Memory is that of the daemon's process; its slope is that of a straight line
+through all but the first fifth, with three standard errors of it.
+"""
+
 
 def rows(header: Sequence[str], cells: Sequence[Sequence[Any]]) -> str:
     """Return a Markdown table."""
@@ -88,6 +95,10 @@ def page() -> str:
         header = "what was read", "inputs", "refused in one line", "slowest"
         cells = [[row["what"], row["inputs"], row["refused"], f"{row['slowest_seconds']:.3g} s"] for row in fuzzed]
         parts += [FUZZING, rows(header, cells)]
+    if soaked := [result["soak"] for result in found if "soak" in result]:
+        header = "what ran", "memory of the daemon", "", "lag", "onsets told", f"goal: under {LIMIT_MB} MB an hour"
+        keys = "what", "memory", "grown", "lag", "events", "reached"
+        parts += [SOAK, rows(header, [[row[key] for key in keys] for row in soaked])]
     parts += ["## Measured\n", measured(found)]
     return "\n".join(parts)
 
