@@ -269,7 +269,7 @@ class Daemon:
         if not isinstance(outcome, Refusal):
             swap(outcome, self._config, self._sources, self._new_source, self._intake, self._agents)
             self._config, self._listeners = outcome.config, list(outcome.listeners)
-            self._gate.permissions = outcome.config.permissions
+            self._gate.admit(outcome.config.permissions)
             self._device_loss = DeviceLoss(outcome.config.device_lost)
             self._progress = Progress(self._notifier, self._publisher)  # it counts the work of those that were
         self._counters.add("reloads.refused" if isinstance(outcome, Refusal) else "reloads.done")

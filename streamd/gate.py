@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ MAX_AT_ONCE = 64
 """Keys that are answered for before the daemon's loop goes on."""
 MAX_LINES = 100
 """Strangers that are told of in the log of one run; the counters go on."""
+
+BIND_SECONDS = 0.005
+"""How long the loop waits at once for ZeroMQ to let go of an endpoint that was cut off."""
 
 _ZAP = "inproc://zeromq.zap.01"
 _EVENTS = (
@@ -53,14 +57,16 @@ class Gate:
         permissions: Permissions,
         counters: Counters,
     ) -> None:
-        self.permissions = permissions
-        """May be replaced while it runs: from then on others may come in, speak and ask."""
+        self._permissions = permissions
         self.socket: zmq.Socket[bytes] | None = None
         """For the daemon's poller: readable when somebody's key must be answered for; None without keys."""
         self._pair = pair
         self._counters = counters
         self._context = context
         self._monitors: list[tuple[zmq.Socket[bytes], frozenset[bytes]]] = []
+        self._guarded: list[tuple[endpoints.Word, zmq.Socket[Any], str]] = []
+        self._cut: list[tuple[zmq.Socket[Any], str]] = []
+        """Endpoints that are to be bound again."""
         self._told: set[str] = set()
         if pair is not None:
             self.socket = context.socket(zmq.REP)
@@ -82,6 +88,7 @@ class Gate:
             if beyond:
                 self._guard(word, socket, beyond[0])
                 endpoints.bind_all(socket, beyond)
+                self._guarded += [(word, socket, endpoint) for endpoint in beyond]
         except EndpointError:
             socket.close(linger=0)
             self._monitors.pop()[0].close(0)
@@ -96,6 +103,33 @@ class Gate:
         # Without this, nobody to ask would mean that anybody may come in.
         socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
+    def admit(self, permissions: Permissions) -> None:
+        """Let in, from now on, whom these permissions let in.
+
+        An endpoint that somebody may no longer use is cut off from all, and who still may is soon back. Not for audio:
+        there every message is looked at.
+        """
+        before, self._permissions = self._permissions, permissions
+        for word, socket, endpoint in self._guarded:
+            were = {key for key in before.roles if before.may_enter(key, word)}
+            if word != "audio" and not all(permissions.may_enter(key, word) for key in were):
+                socket.unbind(endpoint)
+                self._cut.append((socket, endpoint))
+        self._bind_again()
+
+    def _bind_again(self) -> None:
+        deadline = time.monotonic() + BIND_SECONDS
+        while self._cut:
+            try:
+                endpoints.bind(*self._cut[0])
+            except EndpointError as error:  # ZeroMQ's own thread has not yet let go of it
+                if time.monotonic() > deadline:
+                    self._tell(f"{error}; tries again")
+                    return
+                time.sleep(0.001)
+            else:
+                del self._cut[0]
+
     def on_readable(self) -> None:
         """Answer for those who connect, at most MAX_AT_ONCE."""
         for _ in range(MAX_AT_ONCE):
@@ -104,7 +138,7 @@ class Gate:
             version, request, domain, address, _, mechanism, *credentials = self.socket.recv_multipart(zmq.NOBLOCK)
             key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" and credentials else ""
             word = domain.decode()
-            is_known = self.permissions.may_enter(key, word)
+            is_known = self._permissions.may_enter(key, word)
             if not is_known:
                 # Counted with the failed handshakes, of which this becomes one.
                 who = f"key '{key}' from {address.decode(errors='replace')}"
@@ -114,7 +148,7 @@ class Gate:
 
     def may_speak(self, key: str | None, source: str) -> bool:
         """Tell whether an agent may speak for a source, and count it if not; key None is somebody on this machine."""
-        if self.permissions.may_speak(key, source):
+        if self._permissions.may_speak(key, source):
             return True
         self._counters.add("auth.refused")
         self._tell(f"{f'key {key!r}' if key else 'somebody without a key'} may not speak for {source}")
@@ -122,6 +156,7 @@ class Gate:
 
     def count(self) -> None:
         """Count who connected and who was turned away since the last call; to be called once a second."""
+        self._bind_again()
         for monitor, open_endpoints in self._monitors:
             while int(monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 event, endpoint = monitor.recv_multipart(zmq.NOBLOCK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import zmq
 
 from streamd import endpoints, keys
+from streamd.errors import EndpointError, KeysError
 
 EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -17,6 +19,21 @@ EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
 """What must be monitored to know."""
+
+
+def connect_again(socket: zmq.Socket[Any], endpoint: str, keys_folder: Path | None) -> str:
+    """Connect anew where the handshake had failed: ZeroMQ gives such a connection up for ever.
+
+    Returns:
+        Why that can't be done, in words; else "".
+    """
+    with contextlib.suppress(zmq.ZMQError):  # it has already been given up
+        socket.disconnect(endpoint)
+    try:
+        endpoints.connect(socket, endpoint, keys_folder)
+    except (EndpointError, KeysError) as error:
+        return str(error)
+    return ""
 
 
 def kind_of(event: list[bytes]) -> int:

@@ -92,6 +92,8 @@ class Subscription:
         self._ready: deque[tuple[Message | Gap, bytes]] = deque()
         self._heard_at = time.monotonic()
         self._problem = ""
+        self._tried_at = self._heard_at
+        self._keys_folder = keys_folder
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
         # Not ZeroMQ's own heartbeats: they would cut off a client that is slow, though alive.
@@ -184,8 +186,11 @@ class Subscription:
 
     def _tell_if_refused(self) -> None:
         problem = self._watch.problem()
+        if problem and time.monotonic() - self._tried_at >= SILENCE_SECONDS:
+            self._tried_at = time.monotonic()
+            problem = refusal.connect_again(self._socket, self.endpoint, self._keys_folder) or problem
         if problem and problem != self._problem:
-            log.warning("%s", problem)
+            log.warning("%s; tries again", problem)
         self._problem = problem
 
     def _move_if_silent(self) -> None:

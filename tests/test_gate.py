@@ -62,13 +62,17 @@ class Door:
         other.setsockopt(zmq.LINGER, 0)
         other.setsockopt(zmq.RECONNECT_IVL, -1)  # once is enough
         if pair is not None:
-            other.setsockopt_string(zmq.CURVE_SECRETKEY, pair.secret)
-            other.setsockopt_string(zmq.CURVE_PUBLICKEY, pair.public)
-            other.setsockopt_string(zmq.CURVE_SERVERKEY, server)
+            arm(other, pair, server)
         other.connect(endpoint)
         with suppress(zmq.Again):  # it may have been refused already
             other.send(b"hello", zmq.NOBLOCK)
         return other
+
+
+def arm(socket: zmq.Socket[bytes], pair: KeyPair, server: str) -> None:
+    socket.setsockopt_string(zmq.CURVE_SECRETKEY, pair.secret)
+    socket.setsockopt_string(zmq.CURVE_PUBLICKEY, pair.public)
+    socket.setsockopt_string(zmq.CURVE_SERVERKEY, server)
 
 
 @pytest.fixture
@@ -132,9 +136,46 @@ def test_nobody_gets_in_while_nobody_answers(door: Door) -> None:
 def test_permissions_may_change_while_it_runs(door: Door) -> None:
     with door.knock(door.guarded, STRANGER):
         door.work(lambda: door.counted("auth.refused") == 1)
-    door.gate.permissions = Permissions({STRANGER.public: frozenset({"speak:porch"})})
+    door.gate.admit(Permissions({STRANGER.public: frozenset({"speak:porch"})}))
     with door.knock(door.guarded, STRANGER):
         door.work(lambda: bool(door.socket.poll(0)))
+
+
+def test_a_listener_whose_key_is_taken_away_hears_no_more_and_the_others_are_back(door: Door) -> None:
+    public, secret = zmq.curve_keypair()
+    other = KeyPair(public.decode(), secret.decode())
+    both, one = ({pair.public: frozenset({"listen"}) for pair in pairs} for pairs in ((LISTENER, other), (LISTENER,)))
+    door.gate.admit(Permissions(both))
+    publisher = door.context.socket(zmq.XPUB)
+    publisher.setsockopt(zmq.XPUB_VERBOSE, 1)
+    endpoint = f"tcp://127.0.0.2:{free_port()}"
+    door.gate.bind("events", publisher, [endpoint])
+    ears = []
+    for pair in (LISTENER, other):
+        ears.append(door.context.socket(zmq.SUB))
+        arm(ears[-1], pair, DAEMON.public)
+        ears[-1].subscribe(pair.public)
+        ears[-1].connect(endpoint)
+    hellos: list[bytes] = []
+
+    def has_greeted(n: int) -> bool:
+        for ear in ears:
+            ear.poll(0)  # a subscriber that does nothing does not subscribe again either
+        while publisher.poll(0):
+            hellos.append(publisher.recv())
+        return sum(hello[:1] == b"\x01" for hello in hellos) >= n
+
+    door.work(lambda: has_greeted(2))
+    refused = door.counted("auth.refused")
+    door.gate.admit(Permissions(one))
+    door.work(lambda: has_greeted(3) and door.counted("auth.refused") > refused)
+    assert hellos[-1] == b"\x01" + LISTENER.public.encode()
+    for pair in (LISTENER, other):
+        publisher.send(pair.public.encode())
+    assert ears[0].poll(1000 * PATIENCE_SECONDS)
+    assert not ears[1].poll(50)
+    for each in (publisher, *ears):
+        each.close(0)
 
 
 def test_an_agent_speaks_for_its_own_sources_and_else_is_counted(door: Door) -> None:
@@ -213,7 +254,7 @@ def test_sockets_are_their_users_and_events_their_groups_if_the_folder_is(
 def test_a_client_is_armed_for_the_daemon_that_its_folder_knows(tmp_path: Path, door: Door) -> None:
     pair = keys.make(tmp_path)
     keys.trust(tmp_path, "127.0.0.2", DAEMON.public)
-    door.gate.permissions = Permissions({pair.public: frozenset({"speak:porch"})})
+    door.gate.admit(Permissions({pair.public: frozenset({"speak:porch"})}))
     with door.context.socket(zmq.DEALER) as client:
         endpoints.connect(client, door.guarded, tmp_path)
         client.send(b"hello")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import zmq
@@ -17,6 +18,8 @@ SILENCE_MS = 10_000
 """A daemon that answers no heartbeat for this long is gone; one that was stopped for less only lags."""
 MAX_RATE = 768_000
 """Highest sample rate that may be wanted, in Hz."""
+RETRY_SECONDS = 5.0
+"""A daemon that refused us may have been told of us since."""
 RECONNECT_MS, LONGEST_RECONNECT_MS = 100, 1_000
 
 
@@ -35,6 +38,7 @@ class Link:
         """Why there is no connection, as far as the other end lets it be known."""
         self._about = (endpoint, f"--speak {source}", keys_folder)
         self._is_connected = False
+        self._retry_at = 0.0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         for option, value in (
@@ -83,6 +87,11 @@ class Link:
             else:
                 self._is_connected = kind == zmq.EVENT_HANDSHAKE_SUCCEEDED
                 self.problem = refusal.in_words(kind, *self._about)
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+        if self.problem and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            endpoint, _, keys_folder = self._about
+            self.problem = refusal.connect_again(self._socket, endpoint, keys_folder) or self.problem
         return lost
 
     def wait(self, seconds: float, *, to_send: bool = False) -> None:

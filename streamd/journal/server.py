@@ -191,7 +191,7 @@ class Server:
             return
         self._gate.count()
         try:
-            self._gate.permissions = admission.of_listeners(self._listen_at)[1]
+            self._gate.admit(admission.of_listeners(self._listen_at)[1])
         except KeysError as error:  # they were good before
             if str(error) != self._why_unbound:
                 log.warning("who may ask for history stays as it was: %s", error)

@@ -247,9 +247,22 @@ def test_who_is_on_the_daemons_host_but_has_no_key_may_not_speak_for_a_source_th
         found.communicate()
 
 
-def test_after_a_reload_who_was_authorised_meanwhile_gets_in(place: Place) -> None:
-    arguments = ("status", "--json", "--endpoint", f"{place.at}:{CONTROL}", "--keys", str(place.stranger.keys_folder))
-    assert place.stranger.ends(*arguments).returncode == 77
-    keys.authorize(place.keys_folder, place.stranger.public, ["control"])
-    ask_reload(place.daemon.control_at)
-    assert place.stranger.ends(*arguments).returncode == 0
+def test_after_a_reload_who_was_authorised_meanwhile_gets_in_and_whose_key_was_taken_away_is_out(place: Place) -> None:
+    authorized = place.keys_folder / "authorized"
+    before = authorized.read_text()
+    listening = place.stranger.streamd(
+        "listen", "--endpoint", f"{place.at}:{EVENTS}", "--keys", str(place.stranger.keys_folder)
+    )
+    try:
+        assert listening.stderr is not None
+        assert listening.stdout is not None
+        assert any("our key is refused" in line for line in listening.stderr)
+        keys.authorize(place.keys_folder, place.stranger.public, ["listen"])
+        assert not ask_reload(place.daemon.control_at).mistakes
+        assert listening.stdout.readline()
+        authorized.write_text(before)
+        assert not ask_reload(place.daemon.control_at).mistakes
+        assert any("our key is refused" in line for line in listening.stderr)
+    finally:
+        listening.kill()
+        listening.communicate()
