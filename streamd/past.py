@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from streamd import endpoints
-from streamd.errors import EndpointError, MessageError
+from streamd import endpoints, refusal
+from streamd.errors import EndpointError, KeysError, MessageError
 from streamd.events import Event, State, decode
 from streamd.history import Missing, Page, Refused, Since, decode_answer, encode
 
@@ -43,10 +43,12 @@ class Past:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.SNDHWM, 8)
         self.socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        self.watch = refusal.Watch(self.socket, endpoint, "--listen", keys_folder)
+        """Knows why the journal does not let us in, if it does not."""
         try:
             endpoints.connect(self.socket, endpoint, keys_folder)
         except BaseException:
-            self.socket.close()
+            self.close()
             raise
 
     def move(self, endpoint: str) -> None:
@@ -81,11 +83,14 @@ class Past:
         if self._request is None or time.monotonic() - self._asked_at < ASK_AGAIN_SECONDS:
             return
         self._asked_at = time.monotonic()
+        if self.watch.problem():
+            refusal.connect_again(self.socket, self.endpoint, self._keys_folder)
         if self.socket.poll(0, zmq.POLLOUT):
             self.socket.send(encode(self._request))
 
     def close(self) -> None:
         """Leave."""
+        self.watch.close()
         self.socket.close()
 
 
@@ -98,7 +103,7 @@ def recall(
 
     Raises:
         EndpointError: no journal is there, or it does not answer in time, or refuses to.
-        KeysError: it lies beyond this machine, and our keys or its daemon's lack.
+        KeysError: it lies beyond this machine, and our keys or its daemon's lack, or ours are refused.
     """
     past = Past(endpoint or endpoints.find("history"), keys_folder)
     try:
@@ -108,6 +113,8 @@ def recall(
             deadline = time.monotonic() + timeout_seconds
             while (answer := past.answer()) is None:
                 if time.monotonic() > deadline:
+                    if problem := past.watch.problem():
+                        raise KeysError(problem)
                     raise EndpointError(
                         f"{past.endpoint}: no answer in {timeout_seconds:g} s; is a journal kept there?"
                     )

@@ -167,6 +167,7 @@ class Subscription:
                 self._heard_at = time.monotonic()
         else:
             recovery.past.socket.poll(round(seconds * 1000))
+        self._tell_if_refused()
         self._move_if_silent()
         return deadline is None or time.monotonic() < deadline
 
@@ -178,6 +179,7 @@ class Subscription:
                 seconds = SILENCE_SECONDS if seconds is None else min(seconds, SILENCE_SECONDS)
             if self._socket.poll(None if seconds is None else round(seconds * 1000)):
                 self._heard_at = time.monotonic()
+                self._problem = ""
                 return True
             self._tell_if_refused()
             self._move_if_silent()
