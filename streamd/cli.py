@@ -72,8 +72,10 @@ def _output(args: Namespace, zone: tzinfo | None = None) -> Output:
 def _run(args: Namespace) -> int:
     import faulthandler
 
-    from streamd import config, daemon
+    from streamd import config, daemon, wall
 
+    for trouble in wall.unset_in_words(wall.WallClock().report()):
+        log.warning("%s", trouble)
     faulthandler.enable()  # what ends by a fault in C, or hangs and is ended by systemd's watchdog, says where it was
     return daemon.run(config.load(args.config), args.config)
 

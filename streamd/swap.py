@@ -101,6 +101,9 @@ def _relisten(plan: Plan, sources: Mapping[str, LiveSource], intake: Intake) -> 
         if not is_same:
             # A want that differs from the one before begins a new take; this one names none that is heard.
             intake.answer(mine[0], msgspec.structs.replace(merged(chain(*before))[0], block_take=""))
+            if not hello.live:  # of what is live, time tells how much it was
+                for name in mine:
+                    sources[name].say_again("what was on its way of its recording is not heard: a new take begins")
     for name, one in sources.items():
         if one.hello is None:
             _exchange(one, heard[name], keep_takes=True)
