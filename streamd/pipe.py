@@ -9,6 +9,8 @@ memory, up to a bound; a frame beyond that is not taken, and its sender is told 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import struct
 from typing import IO
@@ -17,6 +19,9 @@ from streamd.errors import MessageError
 
 MAX_WAITING_BYTES = 1 << 20
 """What may wait in memory for room in a pipe; a single frame may always wait, however long."""
+
+PIPE_BYTES = 1 << 20
+"""What the kernel is asked to hold of a pipe that is used, which outlives this process; else it is 64 KiB mostly."""
 
 MAX_FRAME_BYTES = 16 << 20
 """No payload is longer: a larger length is garbage."""
@@ -40,6 +45,7 @@ class Pipe:
         self._file = file
         self._waiting = bytearray()
         self._is_broken = False
+        self._is_used = False
 
     def send(self, payload: bytes) -> bool:
         """Send a frame after those that wait. False: nothing of it was taken, for want of room or of a reader."""
@@ -47,6 +53,9 @@ class Pipe:
         if self.is_broken:
             return False
         whole = frame(payload)
+        if not self._is_used:
+            self._is_used = True
+            _enlarge(self._file.fileno())
         if self._waiting and len(self._waiting) + len(whole) > MAX_WAITING_BYTES:
             return False
         self._waiting += whole
@@ -74,6 +83,12 @@ class Pipe:
     def is_broken(self) -> bool:
         """Whether nobody reads any more; a child that is started again has a new pipe."""
         return self._is_broken or self._file.closed
+
+
+def _enlarge(file: int) -> None:
+    if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
+        with contextlib.suppress(OSError):  # this user has many such pipes
+            fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 class FrameReader:

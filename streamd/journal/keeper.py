@@ -90,8 +90,10 @@ class Keeper:
                 self._is_dirty = False
                 self._over("sync")
             is_due = self._n_stored >= N_STORED_BEFORE_TIDYING or time.monotonic() - self._tidied_at > TIDY_SECONDS
-            if is_due and not store.tidy(self._spec.max_days, self._spec.max_megabytes * 1e6):
-                self._n_stored, self._tidied_at = 0, time.monotonic()
+            if is_due:
+                self._is_dirty = store.tidy(self._spec.max_days, self._spec.max_megabytes * 1e6)
+                if not self._is_dirty:
+                    self._n_stored, self._tidied_at = 0, time.monotonic()
         except _FAILURES as error:
             self._failed(error, "sync")
 

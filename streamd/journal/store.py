@@ -218,17 +218,20 @@ class Store:
         (last,) = self._database.execute(
             "SELECT coalesce(max(id), 0) FROM messages WHERE stored BETWEEN ? AND ?", (FIRST_BELIEVED, too_old)
         ).fetchone()
-        n_deleted = self._delete(f"id <= {int(last)}") if last else 0
-        if not n_deleted and self._n_bytes() > max_bytes:
-            n_deleted = self._delete("1")
+        n_deleted = self._delete(f"id <= {int(last)}", N_TIDIED_AT_ONCE) if last else 0
+        if not n_deleted and (n_bytes := self._n_bytes()) > max_bytes:
+            (n_messages,) = self._database.execute("SELECT coalesce(max(id) - min(id), 0) + 1 FROM messages").fetchone()
+            n_too_many = 1 + int(n_messages * (1 - max_bytes / n_bytes))
+            n_deleted = self._delete("1", min(n_too_many, N_TIDIED_AT_ONCE))
         if n_deleted:
-            self._database.execute("PRAGMA incremental_vacuum").fetchall()
+            # As a script: `execute` takes one step of it, which frees one page.
+            self._database.executescript("PRAGMA incremental_vacuum")
         return n_deleted > 0
 
-    def _delete(self, where: str) -> int:
+    def _delete(self, where: str, at_most: int) -> int:
         return self._database.execute(
             f"DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE {where} ORDER BY id LIMIT ?)",  # noqa: S608
-            (N_TIDIED_AT_ONCE,),
+            (at_most,),
         ).rowcount
 
     def _n_bytes(self) -> int:

@@ -1,0 +1,162 @@
+"""The file that outlives its daemon: real files, locks and kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamd.errors import EndpointError
+from streamd.journal import backlog as backlogs
+from streamd.journal.backlog import Backlog, backlog_file
+from streamd.pipe import frame
+
+
+def unsent(backlog: Backlog) -> list[bytes]:
+    """Send all that waits."""
+    sent = []
+    while (payload := backlog.next()) is not None:
+        sent.append(payload)
+        backlog.sent()
+    return sent
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "b.backlog"
+
+
+def left_behind(file: Path) -> list[bytes]:
+    """Return what the next daemon finds."""
+    backlog = Backlog(file)
+    found = unsent(backlog)
+    backlog.confirm(len(found))
+    backlog.close()
+    return found
+
+
+def abandon(backlog: Backlog) -> None:
+    """Have its owner die."""
+    os.close(backlog._file)
+
+
+def test_the_next_daemon_finds_what_was_not_confirmed_and_nothing_else_remains(file: Path) -> None:
+    backlog = Backlog(file)
+    for n in range(10):
+        backlog.add(b"%d" % n)
+    backlog.add(b"a question of this daemon", outlives=False)
+    unsent(backlog)
+    abandon(backlog)
+    assert left_behind(file) == [b"%d" % n for n in range(10)]
+    assert not file.exists()
+
+
+def test_what_is_confirmed_is_forgotten_and_an_empty_file_is_begun_anew(file: Path) -> None:
+    backlog = Backlog(file)
+    for n in range(3):
+        backlog.add(b"%d" % n)
+        unsent(backlog)
+        backlog.confirm(1)
+    assert len(backlog) == 0
+    assert file.stat().st_size == 0
+    backlog.add(b"last")
+    abandon(backlog)
+    assert left_behind(file) == [b"last"]
+
+
+def test_whoever_had_messages_in_hand_and_died_the_next_gets_them_in_their_order(file: Path) -> None:
+    backlog = Backlog(file)
+    for n in range(6):
+        backlog.add(b"%d" % n)
+    for _ in range(4):
+        backlog.sent()
+    backlog.confirm(2)
+    backlog.send_again()
+    assert unsent(backlog) == [b"2", b"3", b"4", b"5"]
+    backlog.close()
+
+
+def test_what_a_killed_daemon_had_half_written_is_cut_off_and_written_over(file: Path) -> None:
+    file.write_bytes(frame(b"whole") + frame(b"half of it")[:-3])
+    backlog = Backlog(file)
+    backlog.add(b"new")
+    abandon(backlog)
+    assert left_behind(file) == [b"whole", b"new"]
+
+
+def test_garbage_is_dropped_with_a_line(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file.write_bytes(b"\xff" * 100)
+    assert left_behind(file) == []
+    assert "what was in it is dropped" in caplog.text
+
+
+def test_beyond_its_bound_it_takes_nothing(file: Path) -> None:
+    backlog = Backlog(file, max_bytes=100)
+    assert backlog.add(bytes(60))
+    assert not backlog.add(bytes(60))
+    assert backlog.add(bytes(40))
+    backlog.close()
+
+
+def test_under_a_load_that_never_ends_the_file_stays_bounded_and_whole(file: Path) -> None:
+    backlog = Backlog(file, max_bytes=1000)
+    for n in range(1000):
+        backlog.add(b"%090d" % n)
+        backlog.sent()
+        if n >= 5:
+            backlog.confirm(1)  # five always wait
+        assert file.stat().st_size <= 2000
+    abandon(backlog)
+    found = left_behind(file)
+    assert found[-5:] == [b"%090d" % n for n in range(995, 1000)]
+
+
+def test_one_journal_has_one_daemon_and_a_killed_one_holds_it_no_more(file: Path) -> None:
+    program = (
+        "import sys, pathlib\n"
+        "from streamd.journal.backlog import Backlog\n"
+        f"held = Backlog(pathlib.Path({str(file)!r}))\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(EndpointError, match="another daemon writes it"):
+            Backlog(file)
+        other.send_signal(signal.SIGKILL)
+    Backlog(file).close()
+
+
+def test_a_folder_in_shared_memory_that_another_user_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlogs, "SHARED_MEMORY", tmp_path)
+    file = backlog_file(tmp_path / "journal.db")
+    assert file.parent == tmp_path / f"streamd-{os.getuid()}"
+    file.parent.mkdir(mode=0o777)
+    file.parent.chmod(0o777)
+    with pytest.raises(EndpointError, match="that nobody else may enter"):
+        Backlog(file)
+
+
+def test_without_room_in_memory_it_goes_on_and_says_so(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    backlog = Backlog(file)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda *_: 0)
+        assert backlog.add(b"one")
+        assert backlog.add(b"two")
+    assert caplog.text.count("what waits for the journal is in memory alone") == 1
+    assert unsent(backlog) == [b"one", b"two"]
+    backlog.confirm(2)
+    backlog.add(b"three")
+    abandon(backlog)
+    assert left_behind(file) == [b"three"]

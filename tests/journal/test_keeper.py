@@ -1,0 +1,214 @@
+"""A real SQLite file, and what may happen to it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from streamd.events import Event, State, encode
+from streamd.history import Missing, Page, Refused, Since
+from streamd.journal import keeper as keeping
+from streamd.journal import store as storing
+from streamd.journal.contract import JournalSpec
+from streamd.journal.keeper import Keeper
+from tests import samples
+
+
+def spec(folder: Path, **limits: float) -> JournalSpec:
+    return JournalSpec(file=str(folder / "journal.db"), **{"max_days": 30.0, "max_megabytes": 100.0, **limits})
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[Keeper]:
+    keeper = Keeper(spec(tmp_path))
+    yield keeper
+    keeper.close()
+
+
+def messages(n: int, run: str = "3f2a") -> list[bytes]:
+    """Return n states of one source."""
+    return [encode(msgspec.structs.replace(samples.STATE, run=run, seq=seq)) for seq in range(1, n + 1)]
+
+
+def everything(keeper: Keeper) -> list[bytes]:
+    """Return all that a keeper has, page by page."""
+    found: list[bytes] = []
+    cursor = None
+    while True:
+        page = keeper.answer(Since(cursor=cursor))
+        assert isinstance(page, Page)
+        found += [bytes(raw) for raw in page.messages]
+        if (cursor := page.next) is None:
+            return found
+
+
+def test_what_was_kept_comes_back_as_it_was_and_once(keeper: Keeper) -> None:
+    sent = messages(1200)
+    assert keeper.keep(sent)
+    assert keeper.keep(sent[500:])  # told twice
+    assert everything(keeper) == sent
+
+
+def test_a_page_has_a_bound_in_messages_and_in_bytes(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper.keep(messages(600))
+    page = keeper.answer(Since())
+    assert isinstance(page, Page)
+    assert (len(page.messages), page.next) == (500, 500)
+    monkeypatch.setattr(storing, "MOST_BYTES_ON_A_PAGE", 1)
+    page = keeper.answer(Since())
+    assert isinstance(page, Page)
+    assert (len(page.messages), page.next) == (1, 1)
+
+
+def test_since_a_time_begins_at_the_first_message_that_is_not_older_and_leaves_none_out(keeper: Keeper) -> None:
+    late = msgspec.structs.replace(samples.STATE, seq=1, time=samples.START + timedelta(seconds=2))
+    onset = msgspec.structs.replace(samples.ONSET, seq=2)  # of before, and published after
+    keeper.keep(sent := [encode(late), encode(onset)])
+    page = keeper.answer(Since(time=samples.START + timedelta(seconds=1)))
+    assert isinstance(page, Page)
+    assert [bytes(raw) for raw in page.messages] == sent
+    page = keeper.answer(Since(time=samples.START + timedelta(seconds=3)))
+    assert isinstance(page, Page)
+    assert page.messages == []
+    assert [(each.source, each.seq) for each in page.newest] == [("kitchen", 2)]
+
+
+def test_numbers_that_are_missing_are_left_out_and_the_newest_is_told(keeper: Keeper) -> None:
+    sent = messages(10)
+    keeper.keep(sent[:4] + sent[6:8])
+    page = keeper.answer(Missing(ref=7, run="3f2a", source="kitchen", first_seq=3, last_seq=9))
+    assert isinstance(page, Page)
+    assert [bytes(raw) for raw in page.messages] == [sent[2], sent[3], sent[6], sent[7]]
+    assert (page.ref, page.next, page.newest[0].seq) == (7, None, 8)
+
+
+@pytest.mark.parametrize("request_", [Since(after="nonsense"), Since(after="run-source-")])
+def test_what_is_no_message_is_refused_and_no_trouble(keeper: Keeper, request_: Since) -> None:
+    assert isinstance(keeper.answer(request_), Refused)
+    assert keeper.trouble == ""
+
+
+def test_only_onsets_of_other_runs_without_an_offset_are_open(keeper: Keeper) -> None:
+    def event(run: str, event_id: str, seq: int, phase: str = "onset") -> bytes:
+        offset = {"offset_sample": 5000, "offset_seconds": 0.3125, "end_reason": "silence"} if phase == "offset" else {}
+        changed = {"run": run, "event_id": event_id, "seq": seq, "phase": phase, "offset_time": None, **offset}
+        if phase == "offset":
+            changed["offset_time"] = samples.START
+        return encode(msgspec.structs.replace(samples.ONSET, **changed))
+
+    keeper.keep([event("old", "a", 1), event("old", "b", 2), event("old", "a", 3, "offset"), event("new", "c", 1)])
+    found = keeper.left_open("new")
+    assert found is not None
+    assert [each.onset.event_id for each in found] == ["b"]
+    keeper.end("old")
+    (left,) = keeper.left_open("new") or []
+    assert abs(left.last_sign.timestamp() - time.time()) < 10
+    keeper.keep([event("new", "b", 2, "offset")])
+    assert keeper.left_open("new") == []
+
+
+@pytest.mark.parametrize("damage", ["garbage", "torn", "later", "middle"])
+def test_a_damaged_database_is_set_aside_with_one_line_and_a_new_one_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    first = Keeper(spec(tmp_path))
+    assert first.keep(messages(1000))
+    first.close()
+    file = tmp_path / "journal.db"
+    if damage == "later":
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA user_version = 99")
+    else:
+        data = bytearray(file.read_bytes())
+        if damage == "garbage":
+            data[:4096] = b"not a database. " * 256
+        elif damage == "torn":
+            del data[len(data) // 2 :]
+        else:
+            data[len(data) // 2 : len(data) // 2 + 8192] = b"\xff" * 8192
+        file.write_bytes(data)
+    again = Keeper(spec(tmp_path))
+    with caplog.at_level(logging.INFO, "streamd"):
+        assert again.keep(messages(3, "new"))
+    assert len(everything(again)) == 3
+    again.close()
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith(f"{file}: ")
+    assert f"it was set aside as {file}.broken, and a new one is begun" in line
+    assert (tmp_path / "journal.db.broken").exists()
+
+
+def test_a_database_that_is_taken_away_is_begun_anew(keeper: Keeper, tmp_path: Path) -> None:
+    keeper.keep(messages(3))
+    for file in tmp_path.glob("journal.db*"):
+        file.unlink()
+    assert keeper.keep(messages(2, "after"))
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        assert database.execute("SELECT count(*) FROM messages").fetchone() == (2,)
+
+
+def test_a_folder_that_cannot_be_made_is_trouble_until_it_can(tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("")
+    keeper = Keeper(JournalSpec(file=str(tmp_path / "in the way" / "journal.db"), max_days=1, max_megabytes=1))
+    assert not keeper.keep(messages(1))
+    assert "in the way" in keeper.trouble
+    assert isinstance(keeper.answer(Since()), Refused)
+    (tmp_path / "in the way").unlink()
+    assert keeper.keep(messages(1))
+    assert keeper.trouble == ""
+    keeper.close()
+
+
+def test_what_is_too_old_goes_but_not_what_has_the_time_of_a_clock_that_was_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(spec(tmp_path, max_days=1.0))
+    now = time.time()
+    for run, age in (("old", 2 * 86_400), ("young", 3600)):
+        monkeypatch.setattr(storing.time, "time", lambda age=age: now - age)
+        keeper.keep(messages(5, run))
+    monkeypatch.setattr(storing.time, "time", lambda: 1000.0)
+    keeper.keep(messages(5, "1970"))
+    monkeypatch.setattr(storing.time, "time", lambda: now)
+    rest(keeper)
+    runs = {msgspec.json.decode(payload)["data"]["run"] for payload in everything(keeper)}
+    assert runs == {"young", "1970"}
+    keeper.close()
+
+
+def test_the_oldest_goes_where_there_is_too_much_and_the_file_shrinks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(spec(tmp_path, max_megabytes=1.0))
+    sent = messages(6000)
+    for i in range(0, 6000, 1000):
+        keeper.keep(sent[i : i + 1000])
+    assert (tmp_path / "journal.db").stat().st_size + (tmp_path / "journal.db-wal").stat().st_size > 2e6
+    rest(keeper)
+    left = everything(keeper)
+    assert 500 < len(left) < 2500
+    assert left == sent[-len(left) :]
+    keeper.close()
+    assert (tmp_path / "journal.db").stat().st_size < 1.2e6
+
+
+def rest(keeper: Keeper) -> None:
+    """Let a keeper do all that can wait."""
+    for _ in range(20):
+        keeper._tidied_at = -keeping.TIDY_SECONDS
+        keeper.rest()
+
+
+def test_every_kind_of_message_that_has_a_number_is_kept(keeper: Keeper) -> None:
+    kept: list[Event | State] = [samples.ONSET, msgspec.structs.replace(samples.STATE, seq=2)]
+    others = [samples.HEARTBEAT, samples.SCORE, samples.LEVEL]
+    assert keeper.keep([encode(each) for each in (*kept, *others)] + [b"{}", b"garbage"])
+    assert everything(keeper) == [encode(each) for each in kept]
