@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,12 @@ def short_folder() -> Iterator[Path]:
     """Make a folder whose sockets have a short enough path; pytest's own folders may be too long."""
     with tempfile.TemporaryDirectory(prefix="sd-") as folder:
         yield Path(folder)
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """Return a port that nobody has at this moment."""
+    with socket.create_server((address, 0)) as line:
+        return int(line.getsockname()[1])
 
 
 def a_publisher(context: Context, endpoint: str, run: str = "3f2a") -> Publisher:

@@ -19,7 +19,7 @@ from streamd.counters import Counters
 from streamd.errors import EndpointError
 from streamd.gate import MAX_LINES, Gate
 from streamd.keys import KeyPair, Permissions
-from tests.sockets import PATIENCE_SECONDS, Context, a_context, short_folder
+from tests.sockets import PATIENCE_SECONDS, Context, a_context, free_port, short_folder
 
 
 def a_pair() -> KeyPair:
@@ -84,16 +84,10 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
         gate = Gate(context, DAEMON, PERMISSIONS, counters)
         socket = context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.HANDSHAKE_IVL, 500)
-        plain, guarded = f"ipc://{folder}/audio.sock", f"tcp://127.0.0.2:{free_port()}"
+        plain, guarded = f"ipc://{folder}/audio.sock", f"tcp://127.0.0.2:{free_port('127.0.0.2')}"
         gate.bind("audio", socket, [guarded, plain])
         yield Door(context, gate, socket, counters, guarded, plain)
         gate.close()
-
-
-def free_port() -> int:
-    with sockets.socket() as one:
-        one.bind(("127.0.0.2", 0))
-        return int(one.getsockname()[1])
 
 
 def test_a_key_that_may_speak_gets_in_and_is_known(door: Door) -> None:
@@ -148,7 +142,7 @@ def test_a_listener_whose_key_is_taken_away_hears_no_more_and_the_others_are_bac
     door.gate.admit(Permissions(both))
     publisher = door.context.socket(zmq.XPUB)
     publisher.setsockopt(zmq.XPUB_VERBOSE, 1)
-    endpoint = f"tcp://127.0.0.2:{free_port()}"
+    endpoint = f"tcp://127.0.0.2:{free_port('127.0.0.2')}"
     door.gate.bind("events", publisher, [endpoint])
     ears = []
     for pair in (LISTENER, other):

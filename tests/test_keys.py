@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,18 @@ def test_what_zeromq_would_not_take_is_no_key(text: str) -> None:
     if keys.is_key(text):
         assert len(z85.decode(text)) == 32
     assert not keys.is_key(f"{text}\n")
+
+
+@given(st.binary(max_size=300) | st.lists(st.sampled_from([KEY, "listen", "speak:a", "#", " ", "\n"])).map("".join))
+def test_whatever_is_in_a_file_of_keys_is_read_or_refused_in_one_line(content: bytes | str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for file in ("authorized", "daemons", "secret.key"):
+            (Path(name) / file).write_bytes(content.encode() if isinstance(content, str) else content)
+            (Path(name) / file).chmod(0o600)
+        said = ""
+        for read in (keys.load_roles, keys.list_trusted, keys.load):
+            try:
+                read(Path(name))
+            except KeysError as error:
+                said += f"{error}\n"
+        assert said.count("\n") == len(said.splitlines()) <= 3

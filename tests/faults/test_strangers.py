@@ -21,12 +21,14 @@ from tests.faults.harness import faults
 from tests.faults.rig import Rig, Scene, running, scene
 from tests.faults.test_subscribers import SOURCES, bytes_for, undisturbed
 from tests.running import wait_for
-from tests.sockets import PATIENCE_SECONDS, Context, a_context
+from tests.sockets import PATIENCE_SECONDS, Context, a_context, free_port
 
 __all__ = ["scene"]  # a fixture
 
 WORDS = "events", "audio", "control"
 HANDSHAKE_SECONDS = 5.0
+UNDER_FLOOD_SECONDS = 1.0
+"""Flooder and daemon have a core each then, and share them with who listens; what is older would be shed."""
 
 
 class Reached:
@@ -60,22 +62,13 @@ class Reached:
         return line
 
 
-def free_ports(n: int) -> list[int]:
-    """Return ports that nobody has at this moment."""
-    lines = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [int(line.getsockname()[1]) for line in lines]
-    for line in lines:
-        line.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def reached(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
     folder: Path = tmp_path_factory.mktemp("config")
     ours = keys.make(folder / "streamd" / "keys")
     flooder = keys.make(folder / "flooder")
     doors = [(word, guarded) for guarded in (False, True) for word in WORDS]
-    ports = dict(zip(doors, free_ports(len(doors)), strict=True))
+    ports = {door: free_port() for door in doors}
     more = f"  flood: {{remote: true, key: '{flooder.public}'}}\nendpoints:\n" + "".join(
         f"  {word}: [ipc://{word}.sock, tcp://127.0.0.1:{ports[word, False]}, tcp://0.0.0.0:{ports[word, True]}]\n"
         for word in WORDS
@@ -152,7 +145,7 @@ def test_an_agent_that_floods_harms_nobody_else(reached: Reached, way: str) -> N
         of a hop, of the longest that may be, of a recording, or in the name of others"""
     with faults(f"flood_{way}", 11, f"flooding agent ({way})", how, through="real", long=15) as kept:
         for _ in range(kept.n):
-            with kept.injection() as one, undisturbed(reached.rig, one):
+            with kept.injection() as one, undisturbed(reached.rig, one, UNDER_FLOOD_SECONDS):
                 port = reached.ports["audio", True]
                 arguments = [str(port), reached.flooder.secret, reached.daemon_key, way]
                 process = subprocess.Popen(
