@@ -26,7 +26,7 @@ PACKAGES = "systemd,dbus,libpam-systemd,sudo,python3,libportaudio2"
 """What a fresh machine has beyond the least Debian, and what streamd's package asks for: there is no network inside."""
 MAKE_SECONDS = 400
 """On two idle cores it takes 40 s."""
-TOOLS = ("debootstrap", "unshare", "nsenter", "dpkg-deb")
+TOOLS = ("debootstrap", "unshare", "nsenter", "ip", "dpkg-deb")
 
 
 class CannotBootError(Exception):
@@ -110,6 +110,10 @@ class PrivateSystem:
         clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]
         session = [] if user == "root" else ["runuser", "-u", user, "--", "env", f"USER={user}", f"HOME=/home/{user}"]
         return [*enter, *clean, *session, *command]
+
+    def run_beside(self, *command: str) -> None:
+        """Run a command of this machine in its network."""
+        subprocess.run(["nsenter", f"--target={self._pid}", "--net", *command], check=True)
 
     def show(self, unit: str, field: str) -> str:
         """Return a field of a unit, as systemd has it now."""

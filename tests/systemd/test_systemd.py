@@ -24,6 +24,9 @@ MAIN = "streamd@main.service"
 HEARD = ("Knock", "Doorbell", "Baby cry", "Crow")
 """What is in the shipped recording; its table of truth has it, too."""
 
+SET_UP = ("apt install", "demo.flac", "enable --now streamd@main", "adduser")
+"""What the page has before somebody listens, each known by a part of it."""
+
 _T = TypeVar("_T")
 
 
@@ -43,6 +46,11 @@ def test_the_readme_has_the_pages_commands_in_their_order() -> None:
         rest = rest.partition(f"{command}\n")[2]
 
 
+def test_every_command_of_the_page_is_run_by_a_test_here() -> None:
+    parts = re.findall(r"""(?:follow\(system, |block\()["']([^"']+)["']""", Path(__file__).read_text())
+    assert {block(part) for part in [*parts, *SET_UP]} == set(BLOCKS)
+
+
 @pytest.fixture(scope="module")
 def system() -> Iterator[PrivateSystem]:
     """A fresh machine, on which user alice has followed the page as far as to hear something."""
@@ -58,10 +66,11 @@ def system() -> Iterator[PrivateSystem]:
     made = subprocess.run(make, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert made.returncode == 0, made.stdout
     with booted(pristine) as system:
+        system.run("sh", "-c", "echo 127.0.1.1 $(hostname) >> /etc/hosts")
         system.run("useradd", "--create-home", "alice")
         system.run("useradd", "--create-home", "bob")
         system.run("sh", "-c", "echo 'alice ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/alice")
-        for part in ("apt install", "demo.flac", "enable --now streamd@main", "adduser"):
+        for part in SET_UP:
             follow(system, part)
         yield system
 
@@ -272,6 +281,28 @@ def test_a_users_own_service_runs_in_that_users_session(system: PrivateSystem) -
     session = ["env", "XDG_RUNTIME_DIR=/run/user/1000"]
     assert system.run(*session, "systemd-analyze", "verify", "--user", "streamd.service", user="alice") == ""
     assert system.run("stat", "--format=%a", "/run/user/1000/streamd") == "700"
+
+
+def test_an_agent_of_another_machine_runs_as_a_service_with_keys(system: PrivateSystem) -> None:
+    # One machine plays both, over an address that isn't loopback.
+    system.run_beside("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+    system.run("sh", "-c", "echo 192.0.2.1 hall >> /etc/hosts")
+    keys = ["runuser", "-u", "streamd", "--", "streamd", "keys"]
+    there = ["--keys", "/etc/streamd/keys"]
+    system.run(*keys, "new", *there)
+    (key,) = re.findall(r"'(\S{40})'", system.run(*keys, "list", *there))
+    system.run(*keys, "trust", "hall", key, *there)
+    system.run(*keys, "authorize", key, "--speak", "attic", *there)
+    config = "{sources: {attic: {remote: true}}, endpoints: {audio: 'tcp://192.0.2.1:5556'}}"
+    system.run("sh", "-c", f'echo "{config}" > /etc/streamd/hall.yaml')
+    system.run("systemctl", "start", "streamd@hall")
+    follow(system, "streamd-capture@attic")
+    until(lambda: "no microphone" in system.show("streamd@hall", "StatusText"))  # the agent says so
+    options = "OPTIONS=--endpoint tcp://hall:5556 --recording /usr/share/streamd/demo.flac --repeat"
+    system.run("sh", "-c", f"echo '{options}' > /etc/streamd/capture-attic.conf")
+    system.run("systemctl", "restart", "streamd-capture@attic")
+    until(lambda: system.show("streamd@hall", "StatusText") == "hears attic")
+    system.run("systemctl", "stop", "streamd-capture@attic", "streamd@hall")
 
 
 def test_a_stop_leaves_no_process(system: PrivateSystem) -> None:
