@@ -62,7 +62,10 @@ class Hello(_Kind, frozen=True, kw_only=True, tag="hello"):
 
 
 class Want(_Kind, frozen=True, kw_only=True, tag="want"):
-    """The daemon asks for blocks of a format. One hello may be answered by several, one a rate."""
+    """The daemon asks for blocks of a format. One hello may be answered by several, one a rate.
+
+    A want that differs from the one before, for the same hello and rate, ends the take: its agent says hello anew.
+    """
 
     take: str
     """The hello's take: which hello this answers."""

@@ -113,7 +113,7 @@ class ClockReport(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time less the monotonic clock."""
     drift_ppm: float | None = None
     """How much faster than it says the sound card counts samples, in millionths by the monotonic clock, over the last
-    ten minutes; null in the first one."""
+    ten minutes; null in the first five."""
     is_set: bool = True
     """False where the wall clock says a time before this version existed."""
     n_steps: int = 0

@@ -16,9 +16,10 @@ import numpy as np
 WINDOW_SECONDS = 10.0
 """Deliveries that the fit looks back on. A sound card 100 ppm off moves it by a millisecond in that time."""
 DRIFT_SECONDS = 600
-"""… and that the drift is fitted to: a millisecond of jitter makes it uncertain by a quarter of a millionth."""
-LEAST_DRIFT_SECONDS = 60
-"""Before, jitter would be told as drift."""
+"""… and that the drift is fitted to."""
+LEAST_DRIFT_SECONDS = 300
+"""Before, the wandering of a sound system would be told as drift: PulseAudio's delay moves by some milliseconds in a
+minute, which would be tens of millionths."""
 
 
 def clock_id() -> str:
