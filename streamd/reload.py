@@ -170,7 +170,7 @@ class Reloads:
 def _refuse_what_stays(before: Config, after: Config) -> None:
     """Raise ConfigError if something differs that only a new start can change."""
     mistakes = [
-        f"{after.document.where((field.name,))}: {field.name} can't be changed by a reload; start streamd again, "
+        f"{after.document.where((field.name,))}: {field.name.replace('_', ' ')} can't be changed by a reload; start streamd again, "
         "or put back what was there"
         for field in dataclasses.fields(Config)
         if field.name not in RELOADABLE and getattr(before, field.name) != getattr(after, field.name)
