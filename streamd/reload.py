@@ -169,11 +169,12 @@ class Reloads:
 
 def _refuse_what_stays(before: Config, after: Config) -> None:
     """Raise ConfigError if something differs that only a new start can change."""
+    fields = [field.name for field in dataclasses.fields(Config) if field.name not in RELOADABLE]
     mistakes = [
-        f"{after.document.where((field.name,))}: {field.name.replace('_', ' ')} can't be changed by a reload; start streamd again, "
+        f"{after.document.where((name,))}: {name.replace('_', ' ')} can't be changed by a reload; start streamd again, "
         "or put back what was there"
-        for field in dataclasses.fields(Config)
-        if field.name not in RELOADABLE and getattr(before, field.name) != getattr(after, field.name)
+        for name in fields
+        if getattr(before, name) != getattr(after, name)
     ]
     if mistakes:
         raise ConfigError(mistakes)
