@@ -70,8 +70,9 @@ class RecorderReport(msgspec.Struct, frozen=True, kw_only=True):
     n_bytes: int
     """What lies in the folder."""
     n_lost_events: int
-    """Events and samples that the recorder never got, in this run of the daemon."""
+    """Events that the recorder never got, or that were in memory when its process died; in this run of the daemon."""
     n_lost_samples: int
+    """Samples that it never got."""
     restarts: int
 
 

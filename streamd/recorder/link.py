@@ -51,6 +51,10 @@ class RecorderLink:
         self._spec = spec
         self._counters = counters
         self._lost_at: float | None = None
+        self._pipe: Pipe | None = None
+        """That of the newest child."""
+        self._n_told = self._n_told_before = 0
+        """Offsets that were handed to it, and to those before it whose account is not closed yet."""
         self._ours, self._childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for end in (self._ours, self._childs):
             end.setblocking(False)
@@ -84,8 +88,13 @@ class RecorderLink:
 
     def tell(self, event: Event) -> None:
         """Hand over what is published."""
-        if self._spec.wants(event.label) and not self._send(encode(Told(event=event))):
-            self._counters.add("recorder.lost_events")
+        if not self._spec.wants(event.label):
+            return
+        is_sent = self._send(encode(Told(event=event)))
+        if event.phase == "offset":
+            self._n_told += is_sent
+            if not is_sent:
+                self._counters.add("recorder.lost_events")
 
     def score(self, detector: Detector, sha256: str, take: str, hop: Hop) -> None:
         """Hand over the scores of a hop that reach the bound of near-misses; before its event, if it has one."""
@@ -121,6 +130,9 @@ class RecorderLink:
 
     def _send(self, payload: bytes) -> bool:
         pipe = self.pipe_of()
+        if pipe is not None and pipe is not self._pipe:
+            self._pipe = pipe
+            self._n_told, self._n_told_before = 0, self._n_told_before + self._n_told
         if pipe is not None and pipe.send(payload):
             return True
         self._lost_at = time.monotonic()
@@ -137,8 +149,7 @@ class RecorderLink:
             except BlockingIOError:
                 break
             try:
-                self.report = decode_report(data)
-                self.heard_at = time.monotonic()
+                self._heed(decode_report(data))
             except MessageError:
                 self._counters.add("recorder.bad_reports")
         was = self.note
@@ -148,6 +159,15 @@ class RecorderLink:
         else:
             self.note = "not all is recorded: the recorder does not keep up" if is_behind else ""
         return self.note != was
+
+    def _heed(self, report: Report) -> None:
+        was = self.report
+        if was.pid not in (0, report.pid):  # another process: what the one before had in memory is lost
+            n_lost = self._n_told_before - was.n_recorded - was.n_without_audio - was.n_lost
+            self._counters.add("recorder.lost_events", max(0, n_lost))
+            self._n_told_before = 0
+        self.report = report
+        self.heard_at = time.monotonic()
 
     def close(self) -> None:
         """Close what its process spoke to."""

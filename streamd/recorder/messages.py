@@ -91,6 +91,7 @@ class Over(_Frame, frozen=True, kw_only=True, tag="over"):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """How the recorder fares; numbers count from the beginning of its process."""
 
+    pid: int = 0
     problem: str = ""
     """Why nothing can be written now; empty while it can."""
     n_recorded: int = 0

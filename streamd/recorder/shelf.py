@@ -54,7 +54,7 @@ class Shelf:
         self._is_closing = False
         self._busy_since: float | None = None
         self._problem = ""
-        self._report = Report()
+        self._report = Report(pid=os.getpid())
         self._thread = threading.Thread(target=self._work, name="shelf", daemon=True)
 
     def start(self) -> None:

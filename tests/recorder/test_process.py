@@ -158,6 +158,22 @@ def test_a_recorder_that_is_killed_is_started_again_and_leaves_nothing_half(rig:
     assert rig.supervisor.n_restarts(CHILD) == 1
 
 
+def test_what_was_in_the_memory_of_a_killed_recorder_is_counted_as_lost(rig: Rig) -> None:
+    rig.sound(10_000, "before")
+    rig.wait_for_recordings(1)
+    pid = rig.supervisor.pid(CHILD)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    rig.sound(20_000, "lost")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: rig.look() or rig.supervisor.pid(CHILD) not in (None, pid) or None)
+    rig.sound(30_000, "after")
+    wait_for(lambda: rig.look() or rig.counters.read().get("recorder.lost_events") or None)
+    wait_for(lambda: rig.look() or rig.link.report.n_recorded or None)
+    assert rig.counters.read()["recorder.lost_events"] == 1
+    assert set(rig.recorded()) == {"before", "after"}
+
+
 def test_a_folder_that_vanishes_is_said_and_nothing_is_lost_when_it_comes_back(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     folder.mkdir()
