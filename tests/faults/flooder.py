@@ -27,7 +27,8 @@ def flood(line: zmq.Socket[bytes], way: str) -> int:
     want = blocks.decode_answer(line.recv_multipart())
     if not isinstance(want, Want):
         raise SystemExit(f"no want: {want}")
-    pcm = np.zeros(blocks.MAX_BLOCK_BYTES // 2 if way == "giants" else want.n_samples, np.int16)
+    n_samples = blocks.MAX_BLOCK_BYTES // 2 - 1000 if way == "giants" else want.n_samples  # room for its encryption
+    pcm = np.zeros(n_samples, np.int16)
     n, end = 0, time.monotonic() + SECONDS
     while (now := time.monotonic()) < end:
         header = Block(
