@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from streamd.capture.microphone import MicrophoneInfo
-from streamd.events import AudioGap, Event, Heartbeat, Level, Message, Score, State, encode
-from streamd.requests import LagReport, ModelReport, SourceReport, Status
-from streamd.sheets import Sheet, devices_sheets, model_sheets, status_sheets
+from streamd.events import AudioGap, ClockReport, Event, Heartbeat, Level, Message, Score, State, encode
+from streamd.requests import LagReport, ModelReport, ReloadReport, SourceReport, Status
+from streamd.sheets import Sheet, devices_sheets, model_sheets, reload_sheets, status_sheets
 from streamd.subscribe import Gap
 from streamd.terminal import (
     Output,
@@ -264,6 +264,36 @@ def test_sheets_are_drawn_in_a_terminal_and_are_the_data_itself_in_json() -> Non
     assert "kitchen" in terminal.getvalue()
     assert "\t" not in terminal.getvalue()
     assert msgspec.json.decode(in_json.getvalue(), type=Status) == status
+
+
+def test_what_is_watched_is_drawn_in_place_in_a_terminal_and_one_after_another_elsewhere() -> None:
+    statuses = [_status([]), msgspec.structs.replace(_status([]), pid=4711)]
+    pictures = [(status_sheets(status), status) for status in statuses]
+    terminal, in_json = Terminal(), io.StringIO()
+    Output(terminal, as_json=False).watch(pictures)
+    Output(in_json, as_json=True).watch(pictures)
+    assert "pid 4711" in terminal.getvalue()
+    assert [msgspec.json.decode(line, type=Status) for line in in_json.getvalue().splitlines()] == statuses
+
+
+def test_a_status_tells_lost_audio_clocks_and_the_last_reload_where_there_is_something_to_tell() -> None:
+    status = _status([])
+    clock = ClockReport(offset_seconds=1.0, drift_ppm=-7.25, n_steps=1, last_step_seconds=3600.0)
+    source = msgspec.structs.replace(status.sources[0], lost_seconds={"lag": 1.5}, clock=clock)
+    reload = ReloadReport(number=3, outcome="refused", mistakes=["streamd.yaml:2: models: none"])
+    told = status_sheets(msgspec.structs.replace(status, sources=[source], reload=reload))
+    by_title = {sheet.title: list(sheet.rows) for sheet in told}
+    assert by_title["lost audio"] == [("kitchen", "lag", "1.50 s")]
+    assert by_title["clocks"] == [("kitchen", "-7.2 ppm", "yes", "1, last by +3600.0 s", "0, 0 s in all")]
+    assert by_title["reload 3: refused"] == [("streamd.yaml:2: models: none",)]
+    assert not {"lost audio", "clocks"} & {sheet.title for sheet in status_sheets(status)}
+
+
+def test_a_reload_is_told_in_a_line_or_with_every_mistake() -> None:
+    [done] = reload_sheets(ReloadReport(number=1, outcome="done", seconds=0.25))
+    assert sheet_lines(done) == ["# reloaded in 0.25 s"]
+    [refused] = reload_sheets(ReloadReport(number=2, outcome="refused", mistakes=["a.yaml:1: x", "a.yaml:2: y"]))
+    assert sheet_lines(refused)[2:] == ["a.yaml:1: x", "a.yaml:2: y"]
 
 
 def test_a_model_is_told_with_every_label_and_its_decision() -> None:
