@@ -6,6 +6,7 @@
 #   make format   the formatter and the linter's safe repairs, written to the files
 #   make bench    every script in benchmarks/; what they compare streamd with gets a venv of its own, 600 MB
 #   make faults   a thousand faults, injected; half an hour, and docs/reliability.md is written of it
+#   make soak     a daemon for a million hops and for an hour in real time: does its memory grow, or its lag?
 #   make deb      dist/streamd_VERSION_ARCHITECTURE.deb, for a system like this one
 #   make clean    remove what these commands made
 
@@ -14,7 +15,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: run test check format bench faults deb clean
+.PHONY: run test check format bench faults soak deb clean
 
 run: .venv/ready-to-run
 	$(BIN)/streamd demo
@@ -40,6 +41,10 @@ faults: .venv/ready-to-develop
 	scripts/install_system_packages.sh
 	STREAMD_FAULTS=1 $(BIN)/python -m pytest tests/faults --override-ini timeout=3600; \
 	result=$$?; $(BIN)/python tests/faults/write_page.py && exit $$result
+
+soak: .venv/ready-to-develop
+	$(BIN)/python -m tests.faults.soak
+	$(BIN)/python tests/faults/write_page.py
 
 .venv/peers/detectors/made: benchmarks/peers/requirements.txt | .venv/ready-to-develop
 	benchmarks/peers/make_venv.sh
