@@ -7,7 +7,7 @@ import time
 
 import soundfile
 
-from streamd.events import State
+from streamd.events import Score, State
 from tests import tiny_models
 from tests.faults.harness import SHARE, faults
 from tests.faults.rig import Rig, Scene, running, scene
@@ -102,10 +102,14 @@ def test_a_command_that_hangs_is_started_again(scene: Scene) -> None:
     ):
         all_live(rig)
 
-        def is_over(message: object) -> bool:
-            return isinstance(message, State) and "written nothing for 10 s" in message.detail
+        stalled: dict[str, float] = {}
 
-        while len(kept.injections) < kept.n:
+        def is_it(message: object) -> bool:
+            is_over = isinstance(message, State) and "written nothing for 10 s" in message.detail
+            return is_over or (isinstance(message, Score) and message.source in stalled)
+
+        while len(kept.injections) < kept.n:  # all at once: whichever is next
             with kept.injection() as one, rig.accounted(one):
-                told = rig.wait(is_over, 40.0)
-                one.recovery_seconds = rig.heard(told.message.source, time.time() - 1.0, 40.0) - told.at
+                while isinstance((told := rig.wait(is_it, 40.0)).message, State):
+                    stalled[told.message.source] = told.at
+                one.recovery_seconds = told.at - stalled.pop(told.message.source)
