@@ -101,11 +101,11 @@ def faults(
 
 
 def circumstances() -> dict[str, Any]:
-    """Return commit and machine, for the page."""
+    """Return commit and machine, for the page; the commit is the last that changed streamd itself."""
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _git("rev-parse", "--short=12", "HEAD")
+        "commit": _git("log", "-1", "--format=%h", "--abbrev=12", "--", "streamd")
         + (" and changes" if _git("status", "--porcelain", "--", "streamd") else ""),
         "machine": f"{os.cpu_count()} × {models[0].partition(':')[2].strip() if models else platform.processor()}",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",

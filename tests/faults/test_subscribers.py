@@ -21,7 +21,7 @@ from tests.sockets import a_context
 __all__ = ["scene"]  # a fixture
 
 SOURCES = ["s0", "s1"]
-ON_TIME_SECONDS = 0.5
+ON_TIME_SECONDS = 1.0
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48)
 """ZMTP 3.0: who says that is taken for a peer (https://rfc.zeromq.org/spec/23)."""
 
@@ -54,9 +54,11 @@ def test_a_subscriber_that_never_reads_costs_nobody_else_anything(rig: Rig) -> N
         faults("stuck_subscriber", 11, "stuck subscriber", how, through="real", long=24) as kept,
         a_context() as context,
     ):
+        all_stuck = []
         for _ in range(kept.n):
             with kept.injection() as one, undisturbed(rig, one):
                 stuck = context.socket(zmq.SUB)
+                all_stuck.append(stuck)
                 stuck.setsockopt(zmq.RCVHWM, 1)
                 stuck.setsockopt(zmq.RCVBUF, 1024)
                 stuck.subscribe("")
