@@ -140,7 +140,7 @@ class Daemon:
         command = [sys.executable, "-m", "streamd", "run", "-c", str(folder / "streamd.yaml")]
         with self._log.open("wb") as log:
             self.spawned_at = time.monotonic()
-            variables = {"RUNTIME_DIRECTORY": str(folder)}
+            variables = {"RUNTIME_DIRECTORY": str(folder), "STATE_DIRECTORY": str(folder)}
             self.process = psutil.Popen(command, env={**environment, **variables}, cwd=ROOT, stderr=log, stdout=log)
 
     def wait_until_it_says(self, text: str, seconds: float = 30) -> float:

@@ -17,6 +17,7 @@ import psutil
 
 from streamd.control import ask
 from streamd.events import Event, Message, State
+from streamd.journal.backlog import backlog_file
 from streamd.requests import Status, StatusRequest
 from streamd.subscribe import Gap, Subscription
 from tests.wire import check_payload
@@ -104,6 +105,7 @@ def a_daemon(
             for one in family:
                 if one.is_running():
                     one.kill()
+            backlog_file(daemon.folder / "journal.db").unlink(missing_ok=True)  # of one that was killed
             print(daemon.log())
 
 

@@ -56,6 +56,7 @@ models: [{{file: {one}}}, {{file: {other}}}]
 device_lost: {device_lost}
 """
         monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
+        monkeypatch.setenv("STATE_DIRECTORY", str(folder))
         monkeypatch.setattr(Gpu, "lost", False)
         monkeypatch.setattr(detector, "rows_on_device", RowsOnGpu)
         monkeypatch.setattr(device_loss, "Model", self._load)
