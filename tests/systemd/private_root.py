@@ -24,9 +24,16 @@ RELEASES = {11: "bookworm", 13: "trixie"}
 """Minor version of Python 3 → the Debian that has it: the environment in a .deb is for one."""
 PACKAGES = "systemd,dbus,libpam-systemd,sudo,python3,libportaudio2"
 """What a fresh machine has beyond the least Debian, and what streamd's package asks for: there is no network inside."""
+MOUNTS = """set -e
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/lower /mnt/upper /mnt/work /mnt/root
+mount -t overlay -o lowerdir=/mnt/lower,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
+mount -t cgroup2 cgroup2 /mnt/lower
+mount -t proc proc /mnt/work"""
+"""What `boot` needs to be allowed."""
 MAKE_SECONDS = 400
 """On two idle cores it takes 40 s."""
-TOOLS = ("debootstrap", "unshare", "nsenter", "ip", "dpkg-deb")
+TOOLS = ("debootstrap", "unshare", "nsenter", "setpriv", "ip", "dpkg-deb")
 
 
 class CannotBootError(Exception):
@@ -42,12 +49,13 @@ def refuse_if_hopeless() -> None:
         raise CannotBootError("only root may mount and make namespaces")
     if sys.version_info.minor not in RELEASES:
         raise CannotBootError(f"no Debian comes with Python 3.{sys.version_info.minor}")
-    tried = subprocess.run(
-        [*_unshare(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=False
-    )
+    tried = subprocess.run([*_unshare(), "sh", "-c", MOUNTS], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
         raise CannotBootError(f"no right to new namespaces and mounts: {tried.stderr.strip()}")
-    _cgroup2()
+    try:
+        Path(tempfile.mkdtemp(prefix="streamd-test-", dir=_cgroup2())).rmdir()
+    except OSError as error:
+        raise CannotBootError(f"no right to new control groups: {error}") from error
 
 
 def pristine_root() -> Path:
@@ -126,7 +134,8 @@ def booted(pristine: Path) -> Iterator[PrivateSystem]:
     cgroup = Path(tempfile.mkdtemp(prefix="streamd-test-", dir=_cgroup2()))
     cgroup.chmod(0o755)  # ordinary users have groups in it
     with tempfile.TemporaryDirectory(prefix="streamd-root-") as scratch:
-        begin = f'echo $$ > {cgroup}/cgroup.procs && exec "$@"'
+        # Dies with this process, however that ends.
+        begin = f'echo $$ > {cgroup}/cgroup.procs && exec setpriv --pdeathsig KILL "$@"'
         process = subprocess.Popen(
             ["sh", "-c", begin, "sh", *_unshare(), HERE / "boot", pristine, scratch, ROOT],
             stdin=subprocess.DEVNULL,
