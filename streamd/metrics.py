@@ -46,12 +46,13 @@ def serve(port: int, endpoint: str | None, keys_folder: Path | None, say: Callab
         EndpointError: the port is taken.
     """
     # Threads of the server inherit this: the signals are this thread's.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     registry = CollectorRegistry()
     registry.register(DaemonCollector(endpoint, keys_folder))
     try:
         server, thread = start_http_server(port, addr=HOST, registry=registry)
     except OSError as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         raise EndpointError(f"port {port}: {error.strerror}; take another one with --port") from error
     say(f"http://{HOST}:{server.server_port}/metrics")
     signal.sigwait({signal.SIGINT, signal.SIGTERM})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -67,3 +69,18 @@ def test_status_is_printed_every_second_while_it_is_watched(tmp_path: Path) -> N
             watching.send_signal(signal.SIGINT)
             assert watching.wait(30) == 0
     assert before < told[0] < told[1]
+
+
+def test_a_port_that_is_taken_and_a_library_that_is_not_there_are_a_line_each(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        command = [sys.executable, "-m", "streamd", "metrics", "--port", port]
+        taken = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert taken.returncode == 69
+    assert taken.stderr == f"streamd: port {port}: Address already in use; take another one with --port\n"
+    (tmp_path / "prometheus_client.py").write_text("raise ImportError('not here')")
+    without = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    lacking = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=without)
+    assert lacking.returncode == 69
+    assert "pip install 'streamd[metrics]'" in lacking.stderr
+    assert "Traceback" not in lacking.stderr
