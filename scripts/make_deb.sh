@@ -22,7 +22,7 @@ packages=$home/lib/python3.$minor/site-packages
 
 mkdir -p "$packages" "$home/bin" "$tree/usr/bin" "$tree/DEBIAN" dist
 "$python" -m pip --disable-pip-version-check --quiet install --no-compile --target "$packages" \
-    --constraint constraints.txt ".[cpu]"
+    --constraint constraints.txt ".[cpu,metrics]"
 rm -rf "$packages/bin"
 # Against the hash of the source, not its time: the folder can't be written where it is used.
 "$python" -m compileall -q -s "$tree" -p / --invalidation-mode unchecked-hash "$packages"
