@@ -36,6 +36,8 @@ class _Question:
     request: Since | Missing
     give_up_at: float | None
     """Monotonic; None: it has not begun to count."""
+    before_run: str = ""
+    """Of a Since: the run at which it ends."""
 
 
 class Recovery:
@@ -60,9 +62,15 @@ class Recovery:
         """Ask for all since a time or a message, before anything else."""
         self._questions.append(_Question(request, None))
 
-    def want(self, run: str, source: str, first_seq: int, last_seq: int | None) -> None:
-        """Ask for numbers of a run; last_seq None: to its end, which nobody here knows."""
-        self._questions.append(_Question(Missing(run=run, source=source, first_seq=first_seq, last_seq=last_seq), None))
+    def want(self, gap: Gap) -> None:
+        """Ask for numbers of a run."""
+        request = Missing(run=gap.run, source=gap.source, first_seq=gap.first_seq, last_seq=gap.last_seq)
+        self._questions.append(_Question(request, None))
+
+    def want_between(self, run: str, source: str, seq: int, before_run: str) -> None:
+        """Ask for what a source said after a number of a run and before another run: nobody here knows how much."""
+        request = Since(after=f"{run}-{source}-{seq}", only_if_known=True, sources=[source])
+        self._questions.append(_Question(request, None, before_run))
 
     def work(self, *, daemon_is_there: bool) -> list[Found]:
         """Do what can be done now, and return what was found, in its order.
@@ -82,6 +90,8 @@ class Recovery:
         if isinstance(answer, Page):
             self._is_silent = False
             self._is_asked = False
+            if question.before_run and isinstance(question.request, Since):
+                return self._heard_between(question, question.request, answer)
             if isinstance(question.request, Since):
                 return self._heard_since(question, question.request, answer)
             return self._heard_missing(question, question.request, answer)
@@ -89,11 +99,11 @@ class Recovery:
             self._again(question.request)
         if question.give_up_at is not None and time.monotonic() >= question.give_up_at:
             why = f"; {answer.reason}" if isinstance(answer, Refused) else ""
-            return self._give_up(question.request, why)
+            return self._give_up(question, why)
         return []
 
     def _patience(self, question: _Question) -> float:
-        if isinstance(question.request, Since):
+        if isinstance(question.request, Since) and not question.before_run:
             return SINCE_PATIENCE_SECONDS
         if not self.is_kept:
             return 0.0
@@ -109,12 +119,13 @@ class Recovery:
         self._is_asked = False
         self._ask_at = 0.0
 
-    def _give_up(self, request: Since | Missing, why: str) -> list[Found]:
-        if isinstance(request, Since):
+    def _give_up(self, question: _Question, why: str) -> list[Found]:
+        request = question.request
+        if isinstance(request, Since) and not question.before_run:
             raise EndpointError(f"{self.past.endpoint}: a daemon is there, but no history{why}; is its journal off?")
         self._is_silent = True
         self._done()
-        return _gap(request)
+        return _gap(request) if isinstance(request, Missing) else []
 
     def _heard_since(self, question: _Question, request: Since, page: Page) -> list[Found]:
         found: list[Found] = []
@@ -126,6 +137,20 @@ class Recovery:
                 found.append((message, payload))
         if page.next is None:
             self._ledger.settle(page.newest)
+            self._done()
+        else:
+            question.request = msgspec.structs.replace(request, cursor=page.next)
+            question.give_up_at = None
+        return found
+
+    def _heard_between(self, question: _Question, request: Since, page: Page) -> list[Found]:
+        found: list[Found] = []
+        for message, payload in _messages(page):
+            if message.run == question.before_run:
+                self._done()
+                return found
+            found.append((message, payload))
+        if page.next is None:
             self._done()
         else:
             question.request = msgspec.structs.replace(request, cursor=page.next)

@@ -242,9 +242,9 @@ class Subscription:
                 self._ready.append((gap, b""))
             return is_news
         if before is not None:
-            self._recovery.want(before[0], message.source, before[1] + 1, None)
+            self._recovery.want_between(before[0], message.source, before[1], message.run)
         if gap is not None:
-            self._recovery.want(gap.run, gap.source, gap.first_seq, gap.last_seq)
+            self._recovery.want(gap)
         return is_news
 
     def _give(self, message: Message | Gap, payload: bytes) -> None:

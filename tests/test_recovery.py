@@ -110,19 +110,25 @@ def test_what_was_said_while_the_connection_was_broken_is_fetched(talkers: Talke
     assert not any(isinstance(message, Gap) for message in rest)
 
 
-def test_the_end_of_a_run_that_was_killed_while_nobody_listened_is_fetched(talkers: Talkers) -> None:
+@pytest.mark.parametrize("n_kills", [1, 3])
+def test_the_end_of_a_run_and_whole_runs_that_nobody_listened_to_are_fetched(talkers: Talkers, n_kills: int) -> None:
     talkers.start()
     with Subscription(events_at(talkers)) as subscription:
         first = hear(subscription, lambda heard: len(heard) > 100)
         subscription._socket.disconnect(subscription.endpoint)
-        talkers.hear(at_least=300)
-        talkers.kill(talkers.process, talkers.journal())
-        talkers.start()
+        for _ in range(n_kills):
+            talkers.hear(at_least=300)
+            talkers.kill(talkers.process, talkers.journal())
+            dead = set(talkers.heard)
+            talkers.start()
         subscription._socket.connect(subscription.endpoint)
-        (run,) = {each.run for each in first}
-        rest = hear(subscription, lambda heard: sum(getattr(each, "run", run) != run for each in heard) > 300)
+        known = {run for run, _, _ in dead}
+        rest = hear(subscription, lambda heard: len({each.source for each in heard if each.run not in known}) == 2)
     told = {(each.run, each.source, each.seq) for each in first + rest if not isinstance(each, Gap)}
-    of_the_dead = {key for key in talkers.heard if key[0] == run}
+    assert len(told) == len(first + rest)
+    run = first[-1].run
+    assert {key for key in dead if key[0] != run} <= told
+    of_the_dead = {key for key in dead if key[0] == run}
     begin = {each.source: each.seq for each in reversed(first)}  # it came late, and so knows nothing of the first
     assert {key for key in of_the_dead if key[2] >= begin[key[1]]} <= told
 

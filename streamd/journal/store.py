@@ -156,7 +156,7 @@ class Store:
         """Return a page of what was published since a time or after a message; raises MessageError on no id."""
         cursor = request.cursor
         if cursor is None:
-            cursor = self._before(request.time, request.after)
+            cursor = self._before(request.time, request.after, only_if_known=request.only_if_known)
         where, names = "id > ?", []
         if request.sources is not None:
             names = list(request.sources)
@@ -173,14 +173,15 @@ class Store:
             request.ref, taken, None, [Newest(run=r, host=h, source=s, seq=n) for r, h, s, n in newest.fetchall()]
         )
 
-    def _before(self, moment: datetime | None, after: str | None) -> int:
+    def _before(self, moment: datetime | None, after: str | None, *, only_if_known: bool) -> int:
         """Return the id before the first message that is asked for."""
         if after is not None:
             run, source, seq = place_of(after)
             (found,) = self._database.execute(
                 "SELECT coalesce((SELECT id FROM messages WHERE run = ?1 AND source = ?2 AND seq = ?3),"
-                " (SELECT min(id) - 1 FROM messages WHERE run = ?1 AND source = ?2 AND seq > ?3), 0)",
-                (run, source, seq),
+                " (SELECT min(id) - 1 FROM messages WHERE run = ?1 AND source = ?2 AND seq > ?3),"
+                " CASE WHEN ?4 THEN (SELECT max(id) FROM messages) END, 0)",
+                (run, source, seq, only_if_known),
             ).fetchone()
         elif moment is not None:
             (found,) = self._database.execute(
