@@ -144,7 +144,7 @@ def test_an_overrun_of_the_sound_system_is_told(microphone: FakeMicrophone, scen
                 rig.sounding(SOURCE)
                 agent = rig.daemon.agent(SOURCE)
                 agent.send_signal(signal.SIGSTOP)
-                rig.listen((2.0, 0.5, 3.0, 4.0)[i % 4])
+                rig.listen((0.8, 0.5, 2.0, 4.0)[i % 4])
                 agent.send_signal(signal.SIGCONT)
                 over, when = time.monotonic(), time.time()
                 one.recovery_seconds = back(rig, over, when)

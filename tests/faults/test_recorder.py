@@ -23,7 +23,7 @@ from tests.running import wait_for
 __all__ = ["scene"]  # a fixture
 
 SOURCES = ["s0", "s1"]
-ON_TIME_SECONDS = 0.5
+ON_TIME_SECONDS = 1.0
 STRIKE_SECONDS = 2.0 if SHARE else 1.0
 
 
