@@ -68,6 +68,8 @@ class Gate:
         self._cut: list[tuple[zmq.Socket[Any], str]] = []
         """Endpoints that are to be bound again."""
         self._told: set[str] = set()
+        # What ZeroMQ tells of a connection that showed no key is what its peer says of itself, a User-Id too.
+        self._let_in = os.urandom(16).hex()
         if pair is not None:
             self.socket = context.socket(zmq.REP)
             self.socket.setsockopt(zmq.LINGER, 0)
@@ -144,7 +146,16 @@ class Gate:
                 who = f"key '{key}' from {address.decode(errors='replace')}"
                 self._tell(f"{who} may not come in for {word}; `streamd keys authorize` would let it")
             code = b"200" if is_known else b"400"
-            self.socket.send_multipart([version, request, code, b"", key.encode() if is_known else b"", b""])
+            user = f"{self._let_in}{key}" if is_known else ""
+            self.socket.send_multipart([version, request, code, b"", user.encode(), b""])
+
+    def key_of(self, frame: zmq.Frame) -> str | None:
+        """Return the key that was let in for a frame's connection, None of one that needed none, whatever it says."""
+        try:
+            user = str(frame.get("User-Id"))
+        except (zmq.ZMQError, UnicodeDecodeError):  # the connection has no such property, or a stranger's
+            return None
+        return user.removeprefix(self._let_in) if user.startswith(self._let_in) else None
 
     def may_speak(self, key: str | None, source: str) -> bool:
         """Tell whether an agent may speak for a source, and count it if not; key None is somebody on this machine."""

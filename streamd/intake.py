@@ -96,7 +96,7 @@ class Intake:
         while more:
             frame = self.socket.recv(_NOBLOCK, False)
             if not frames and self._gate is not None and self._gate.socket is not None:
-                self._key = _key_of(frame)
+                self._key = self._gate.key_of(frame)
             frames.append(frame.buffer)
             more = frame.more
         return frames
@@ -162,11 +162,3 @@ def merged(wants: Iterable[Want]) -> list[Want]:
         other = by_rate.get(want.sample_rate, want)
         by_rate[want.sample_rate] = msgspec.structs.replace(want, n_samples=min(want.n_samples, other.n_samples))
     return list(by_rate.values())
-
-
-def _key_of(frame: zmq.Frame) -> str | None:
-    """Return the key that the gate let in for a frame's connection, None of one that needs none."""
-    try:
-        return str(frame.get("User-Id"))
-    except zmq.ZMQError:  # the connection has no such property
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket as sockets
 import stat
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -94,7 +95,7 @@ def test_a_key_that_may_speak_gets_in_and_is_known(door: Door) -> None:
     with door.knock(door.guarded, AGENT):
         door.work(lambda: bool(door.socket.poll(0)))
         sender = door.socket.recv(copy=False)
-    assert sender.get("User-Id") == AGENT.public
+    assert door.gate.key_of(sender) == AGENT.public
     assert door.counted("connections.accepted") == door.counted("connections.established") == 1
     assert door.counted("auth.refused") == 0
 
@@ -117,8 +118,51 @@ def test_this_machine_needs_no_key_and_has_none(door: Door) -> None:
     with door.knock(door.plain):
         door.work(lambda: bool(door.socket.poll(0)))
         sender = door.socket.recv(copy=False)
-    with pytest.raises(zmq.ZMQError):
-        sender.get("User-Id")
+    assert door.gate.key_of(sender) is None
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [AGENT.public.encode(), bytes(32) + AGENT.public.encode(), b"\xff", b""],
+    ids=["a key", "bytes and a key", "no text", "nothing"],
+)
+def test_who_claims_a_key_without_showing_it_has_none(door: Door, claim: bytes) -> None:
+    with sockets.socket(sockets.AF_UNIX) as liar:
+        liar.connect(door.plain.removeprefix("ipc://"))
+        liar.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))  # ZMTP 3.0
+        said = {b"Socket-Type": b"DEALER", b"User-Id": claim}
+        ready = b"\x05READY" + b"".join(
+            bytes([len(name)]) + name + struct.pack(">I", len(value)) + value for name, value in said.items()
+        )
+        liar.sendall(bytes([4, len(ready)]) + ready)
+        liar.settimeout(PATIENCE_SECONDS)
+        theirs = b""
+        while b"Identity" not in theirs:  # the end of their own READY, before which nothing may be said
+            theirs += liar.recv(4096)
+        liar.sendall(b"\x00\x05hello")
+        door.work(lambda: bool(door.socket.poll(0)))
+        sender = door.socket.recv(copy=False)
+        assert door.socket.recv() == b"hello"
+    assert door.gate.key_of(sender) is None
+
+
+def test_who_asks_for_control_is_heard_no_more_once_its_key_is_taken_away(door: Door) -> None:
+    may_ask = frozenset({"control"})
+    door.gate.admit(Permissions({LISTENER.public: may_ask, AGENT.public: may_ask}))
+    server = door.context.socket(zmq.ROUTER)
+    endpoint = f"tcp://127.0.0.2:{free_port('127.0.0.2')}"
+    door.gate.bind("control", server, [endpoint])
+    with door.context.socket(zmq.DEALER) as asker, server:
+        arm(asker, AGENT, DAEMON.public)
+        asker.connect(endpoint)
+        asker.send(b"status")
+        door.work(lambda: bool(server.poll(0)))
+        server.recv_multipart()
+        refused = door.counted("auth.refused")
+        door.gate.admit(Permissions({LISTENER.public: may_ask}))
+        asker.send(b"reload")  # by the open connection, or by the one that comes in its place
+        door.work(lambda: bool(server.poll(0)) or door.counted("auth.refused") > refused)
+        assert not server.poll(50)
 
 
 def test_nobody_gets_in_while_nobody_answers(door: Door) -> None:
