@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.capture.specs import Command, Microphone, Recording, Spec
@@ -13,6 +14,7 @@ from streamd.requests import JournalReport, LagReport, RecorderReport, ReloadRep
 if TYPE_CHECKING:
     from streamd.capture.microphone import MicrophoneInfo
     from streamd.config import Config
+    from streamd.recorder.messages import RecorderSpec
     from streamd.manifest import Manifest
 
 
@@ -168,7 +170,14 @@ def check_sheets(config: Config, labels_on: Sequence[Sequence[str]]) -> list[She
         Sheet(f"{config.document.file}: no mistakes"),
         Sheet("sources", ("source", "hears"), sources),
         Sheet("models", ("model", "sources", "n_labels", "labels"), models),
+        *([_recorded(config.recorder)] if config.recorder else []),
     ]
+
+
+def _recorded(spec: RecorderSpec) -> Sheet:
+    labels = "all that are on" if spec.labels is None else _joined(list(spec.labels))
+    is_there = "is there" if Path(spec.folder).is_dir() else "is not there: make it before it records"
+    return Sheet("recorder", ("labels", "folder", ""), [(labels, spec.folder, is_there)])
 
 
 def _hears(spec: Spec | None) -> str:

@@ -176,6 +176,20 @@ def test_check_says_what_a_configuration_means_and_loads_its_models(tmp_path: Pa
     ]
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_check_says_whether_recordings_have_a_place(
+    is_there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "recordings"
+    if is_there:
+        folder.mkdir()
+    good = tmp_path / "streamd.yaml"
+    good.write_text("recorder: {folder: recordings, labels: {Dog: {}}}\n")
+    assert cli.main(["check", "-c", str(good)]) == 0
+    said = "is there" if is_there else "is not there: make it before it records"
+    assert capsys.readouterr().out.splitlines()[-1] == f"Dog\t{folder}\t{said}"
+
+
 def test_check_names_labels_that_a_model_lacks(tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = tmp_path / "streamd.yaml"
     bad.write_text(f"models:\n  - file: {tiny}\n    labels:\n      Low ton: {{}}\n")
