@@ -14,8 +14,8 @@ from streamd.requests import JournalReport, LagReport, RecorderReport, ReloadRep
 if TYPE_CHECKING:
     from streamd.capture.microphone import MicrophoneInfo
     from streamd.config import Config
-    from streamd.recorder.messages import RecorderSpec
     from streamd.manifest import Manifest
+    from streamd.recorder.messages import RecorderSpec
 
 
 @dataclass(frozen=True)
