@@ -15,24 +15,25 @@ from numpy.typing import NDArray
 
 from streamd.events import SignalProblem
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 5.0
 """One block in so long is looked at: each of them would cost a tenth of what hearing it costs, and tell no more."""
 FLAT_RANGE = 1
 """Lowest and highest sample of audio that is no sound: they differ by no more than rounding does."""
 SILENT_SECONDS = 120.0
 """Among real recordings there is one with a minute of zeros in its middle."""
-STUCK_SECONDS = 10.0
-SOUND_SECONDS = 5.0
+STUCK_SECONDS = 20.0
+SOUND_SECONDS = 10.0
 """So long must sound go on until silence is over: a click does not end it."""
 MEAN_SECONDS = 30.0
 """Time constant of the means of offset and clipping."""
-DC_RAISE, DC_CLEAR = 0.12, 0.08
-"""Mean of the samples, as a part of full scale. Among real recordings are some of people with 0.08."""
+DC_RAISE, DC_CLEAR, DC_SECONDS = 0.12, 0.08, 600.0
+"""Mean of the samples, as a part of full scale. Among real recordings are some of people with 0.08, and some music has
+0.4 for minutes: a fault does not go away."""
 FULL_SCALE = 32_440
 """A sample at or beyond this, 0.1 dB below full scale, is clipped: resampling leaves no plateau quite flat."""
 CLIPPED_PART = 0.01
 """Part of the samples that makes a look a clipped one. Music that was made as loud as can be has half of it."""
-CLIPPED_RAISE, CLIPPED_CLEAR = 0.3, 0.1
+CLIPPED_RAISE, CLIPPED_CLEAR, CLIPPED_SECONDS = 0.3, 0.1, 300.0
 """Part of the looks: whoever shouts into a microphone stops after a while."""
 DAY_SECONDS = 86_400.0
 """Audio that must have been heard until a level is usual or not: nights are quiet."""
@@ -90,8 +91,8 @@ class Signal:
         self._sample_rate = max(1, sample_rate)
         self._silent = _Held(SILENT_SECONDS, SOUND_SECONDS)
         self._stuck = _Held(STUCK_SECONDS, SOUND_SECONDS)
-        self._dc = _Held(LOOK_SECONDS, LOOK_SECONDS)
-        self._clipping = _Held(LOOK_SECONDS, LOOK_SECONDS)
+        self._dc = _Held(DC_SECONDS, LOOK_SECONDS)
+        self._clipping = _Held(CLIPPED_SECONDS, LOOK_SECONDS)
         self._mean = self._clipped = 0.0
         self._dead_channels: Sequence[int] = ()
         self._n_unseen = 0

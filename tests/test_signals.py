@@ -59,8 +59,8 @@ def loud_speech(seconds: float) -> Floats:
 FAULTS: dict[SignalProblem, tuple[Callable[[float], Floats], float]] = {
     "silent": (lambda seconds: np.zeros(round(seconds * RATE), np.float32), signals.SILENT_SECONDS),
     "stuck": (lambda seconds: np.full(round(seconds * RATE), 0.03, np.float32), signals.STUCK_SECONDS),
-    "dc": (lambda seconds: room(seconds) + np.float32(0.3), signals.MEAN_SECONDS),
-    "clipping": (loud_speech, signals.MEAN_SECONDS),
+    "dc": (lambda seconds: room(seconds) + np.float32(0.3), signals.MEAN_SECONDS + signals.DC_SECONDS),
+    "clipping": (loud_speech, signals.MEAN_SECONDS + signals.CLIPPED_SECONDS),
 }
 """What a fault sounds like, and after how long it must be told."""
 
@@ -68,25 +68,25 @@ FAULTS: dict[SignalProblem, tuple[Callable[[float], Floats], float]] = {
 @pytest.mark.parametrize("problem", FAULTS)
 def test_a_fault_is_told_once_and_once_more_when_it_is_over(problem: SignalProblem, tmp_path: Path) -> None:
     make, limit = FAULTS[problem]
-    pcm = recorded(tmp_path, np.concatenate([room(30), make(180), room(150, seed=1)]))
+    pcm = recorded(tmp_path, np.concatenate([room(30), make(limit + 60), room(150, seed=1)]))
     told = changes(pcm)
     assert [change.problems for change in told] == [(problem,), ()]
-    assert 30 < told[0].seconds <= 30 + limit + 2
-    assert 210 < told[1].seconds <= 330
+    assert 30 < told[0].seconds <= 30 + limit + signals.LOOK_SECONDS + 1
+    assert 90 + limit < told[1].seconds <= 210 + limit
 
 
 @pytest.mark.parametrize("problem", FAULTS)
 def test_a_fault_that_comes_and_goes_is_not_told_each_time(problem: SignalProblem, tmp_path: Path) -> None:
-    make, _ = FAULTS[problem]
-    spell, pause = make(180), room(3)
-    told = changes(recorded(tmp_path, np.concatenate([room(10), *[spell, pause] * 4])))
+    make, limit = FAULTS[problem]
+    spells = [make(limit + 60), room(3), make(30), room(3), make(30), room(3), make(30)]
+    told = changes(recorded(tmp_path, np.concatenate([room(10), *spells])))
     assert [change.problems for change in told] == [(problem,)]
 
 
 @pytest.mark.parametrize("problem", FAULTS)
 def test_a_short_spell_is_no_fault(problem: SignalProblem, tmp_path: Path) -> None:
     make, limit = FAULTS[problem]
-    spell = make(min(limit / 2, 4.0) if problem in ("dc", "clipping") else limit - 2)
+    spell = make(limit - signals.MEAN_SECONDS - 60 if problem in ("dc", "clipping") else limit - 6)
     assert changes(recorded(tmp_path, np.concatenate([room(40), spell, room(40)]))) == []
 
 
