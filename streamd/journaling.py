@@ -39,6 +39,7 @@ class Journaling:
         self._publisher = publisher
         self._supervisor = supervisor
         self._link: JournalLink | None = None
+        self._is_started = False
         self._ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket = self._ends[0].fileno()
         """For the daemon's poller, as a file: readable when the journal has said something."""
@@ -60,6 +61,7 @@ class Journaling:
         """Start the journal's process."""
         if self._link:
             supervisor = self._supervisor
+            self._is_started = True
             self._link.attach(lambda: supervisor.pipe(CHILD), lambda: supervisor.pid(CHILD))
             supervisor.start(CHILD, self._link.command, self._link.output)
 
@@ -103,6 +105,10 @@ class Journaling:
     def stop_children(self, timeout_seconds: float) -> None:
         """Have the journal end, and with it all children; what it did not confirm by then waits for the next daemon."""
         if self._link:
+            if (
+                self._is_started and self._link.n_waiting and self._supervisor.pid(CHILD) is None
+            ):  # it has died, and would be back too late
+                self._supervisor.start(CHILD, self._link.command, self._link.output)
             self._link.finish(lambda: self._supervisor.end_input(CHILD))
         self._supervisor.stop(timeout_seconds)
         if self._link:

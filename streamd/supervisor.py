@@ -38,6 +38,8 @@ class _Child:
     output: int | None = None
     process: subprocess.Popen[bytes] | None = None
     pipe: Pipe | None = None
+    is_ending: bool = False
+    """Its input is over, so it ends by itself."""
     started: float = 0.0
     restart_at: float | None = None
     n_restarts: int = 0
@@ -129,6 +131,7 @@ class Supervisor:
         child = self._children.get(name)
         if child and child.process:
             _close_input(child.process)
+            child.is_ending = True
 
     def reap(self) -> None:
         """Notice children that ended; one that ended with 0 has done its work and stays ended."""
@@ -184,10 +187,11 @@ class Supervisor:
         return min((at for at in due if at < math.inf), default=None)
 
     def stop(self, timeout_seconds: float) -> None:
-        """End all children: asked first (SIGTERM), killed with all they started after the time-out."""
+        """End all children: asked first (by SIGTERM or the end of their input), killed as groups after the time-out."""
         running = [child.process for child in self._children.values() if child.process]
-        for process in running:
-            process.terminate()
+        for child in self._children.values():
+            if child.process and not child.is_ending:  # which a signal might end before it has read all
+                child.process.terminate()
         deadline = time.monotonic() + timeout_seconds
         for process in running:
             try:
@@ -201,6 +205,7 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         child.restart_at = None
+        child.is_ending = False
         child.started = time.monotonic()
         child.stalled = ""
         try:

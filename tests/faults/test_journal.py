@@ -110,7 +110,7 @@ def test_a_killed_journal_is_started_again_and_gets_everything(scene: Scene) -> 
                 victim.kill()
                 killed = time.monotonic()
                 wait_for(lambda gone=victim: True if not gone.is_running() else None)
-                wait_for(lambda: caught_up(rig))
+                wait_for(lambda n=i: True if (found := caught_up(rig)) and found.restarts > n else None)
                 one.recovery_seconds = time.monotonic() - killed
         assert rig.daemon.stop() == 0
         lost = missing(rig, rig.daemon.folder / "journal.db")

@@ -170,3 +170,16 @@ def test_started_by_hand_it_says_what_it_is_for() -> None:
     assert done.returncode != 0
     (line,) = done.stderr.splitlines()
     assert "which is for the daemon to know" in line
+
+
+def test_a_daemon_that_stops_while_its_journal_is_away_loses_nothing(talkers: Talkers) -> None:
+    talkers.start()
+    talkers.hear_until_stored()
+    talkers.kill(talkers.journal())
+    talkers.hear(at_least=20)
+    talkers.stop()
+    if not set(talkers.heard) <= talkers.stored():  # on a busy machine a second is too short for a new journal
+        assert backlog_file(talkers.folder / "journal.db").exists()
+        talkers.start()
+        talkers.hear_until_stored()
+    assert set(talkers.heard) <= talkers.stored()
