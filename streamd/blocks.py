@@ -33,7 +33,15 @@ MAX_BLOCK_BYTES = 8 << 20
 MAX_TEXT = 1000
 """Characters of a text; a name that is longer is refused, what is for people is cut off there."""
 
+MAX_HEADER_BYTES = 64 << 10
+"""A larger JSON frame is refused unread."""
+
+MAX_SOURCES = 256
+"""Sources of one agent."""
+
+_MAX_NAMES_KEPT = 16
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+_Sources = Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_SOURCES)]
 _MAX_SAMPLE = 2**53  # exact in a float, and far from the end of an int64
 _MAX_SECONDS = 1e11  # about the year 5000: beyond it, times can't be written
 _MIN_SECONDS = -1e9  # a host that boots in 1970 captures before it
@@ -46,8 +54,8 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 class Hello(_Kind, frozen=True, kw_only=True, tag="hello"):
     """An agent offers a new take of its sources. The latest accepted hello of a source wins."""
 
-    sources: tuple[str, ...]
-    """Names of the sources; more than one share a take and lie side by side in the PCM."""
+    sources: _Sources
+    """Names of the sources, at most MAX_SOURCES; more than one share a take and lie side by side in the PCM."""
     take: _Name
     """Fresh for every hello that begins a new capture."""
     host: _Name
@@ -98,14 +106,14 @@ class Done(_Kind, frozen=True, kw_only=True, tag="done"):
 class Waiting(_Kind, frozen=True, kw_only=True, tag="waiting"):
     """The agent lives, but has no device to hear with; it keeps trying."""
 
-    sources: tuple[str, ...]
+    sources: _Sources
     detail: str
 
 
 class Bye(_Kind, frozen=True, kw_only=True, tag="bye"):
     """The last message of a take."""
 
-    sources: tuple[str, ...]
+    sources: _Sources
     take: _Name
     reason: Literal["end", "device", "shutdown"]
     """end: the recording or command is over; device: it went away; shutdown: the agent was stopped."""
@@ -118,7 +126,7 @@ class Block(_Kind, frozen=True, kw_only=True, tag="block"):
     A block has as many samples as were wanted; one that is longer than that, and than a second, is refused.
     """
 
-    sources: tuple[str, ...]
+    sources: _Sources
     take: _Name
     """block_take of the want."""
     first_sample: int
@@ -186,32 +194,35 @@ def _for_people(message: Hello | Waiting | Bye) -> Hello | Waiting | Bye:
     return message if plain == text else msgspec.structs.replace(message, **{field: plain})
 
 
-@lru_cache(maxsize=4096)  # an agent says the same names in every block
-def _problem_of(sources: tuple[str, ...]) -> str:
-    """Return what is wrong with the names in a message, or ""."""
+def _check_names(sources: tuple[str, ...]) -> None:
+    """Raise MessageError if something is wrong with the names in a message."""
     if not sources or len(set(sources)) != len(sources):
-        return "message without sources, or with one twice"
+        raise MessageError("message without sources, or with one twice")
     for name in sources:
         if not SOURCE_NAME.fullmatch(name):
-            return f"source name {name[:80]!r}; expected lower-case letters, digits and -, at most 63"
-    return ""
+            raise MessageError(f"source name {name[:80]!r}; expected lower-case letters, digits and -, at most 63")
+
+
+# An agent says the same names in every block. What is refused is not kept: strangers could fill the memory with it.
+_check_few_names = lru_cache(maxsize=4096)(_check_names)
 
 
 def decode_said(frames: Sequence[bytes | memoryview]) -> tuple[Said, Pcm | None]:
     """Return what an agent said, and for a block its PCM, shape (n_samples, n_sources).
 
     Raises:
-        MessageError: unknown kind or version, a field that lacks or is out of range, wrong number
-            of frames, or PCM whose length is not a multiple of its sources.
+        MessageError: a header that is too large, unknown kind or version, a field that lacks or is out of range,
+            wrong number of frames, or PCM whose length is not a multiple of its sources.
     """
+    if frames and len(frames[0]) > MAX_HEADER_BYTES:
+        raise MessageError(f"header of {len(frames[0])} bytes; expected {MAX_HEADER_BYTES} at most")
     try:
         message = _said.decode(frames[0])
     except (*BROKEN_JSON, IndexError) as error:
         raise MessageError(f"message that is no hello, waiting, bye or block: {error}") from error
     if message.v != FORMAT:
         raise MessageError(f"format {message.v}; this daemon speaks {FORMAT}: use one version of streamd on both ends")
-    if problem := _problem_of(message.sources):
-        raise MessageError(problem)
+    (_check_few_names if len(message.sources) <= _MAX_NAMES_KEPT else _check_names)(message.sources)
     if not isinstance(message, Block):
         return _for_people(message), None
     if len(frames) != 2 or not 0 < len(frames[1]) <= MAX_BLOCK_BYTES:

@@ -71,7 +71,7 @@ class Intake:
                 message, pcm = blocks.decode_said(frames)
             except MessageError as error:
                 self._counters.add("messages.refused")
-                self._reply(sender, Refuse(take="", reason=str(error)))
+                self._refuse(sender, "", str(error))
                 continue
             if self._gate is not None and self._gate.socket is not None and not self._may_speak(sender, message):
                 continue
@@ -109,7 +109,7 @@ class Intake:
         if forbidden:
             take = message.take if isinstance(message, Hello | Block) else ""
             reason = f"{'this key' if self._key else 'who has no key'} may not speak for {', '.join(forbidden)}"
-            self._reply(sender, Refuse(take=take, reason=reason))
+            self._refuse(sender, take, reason)
         return not forbidden
 
     def _knows(self, message: Waiting | Bye | Block, sources: Mapping[str, LiveSource]) -> bool:
@@ -126,14 +126,14 @@ class Intake:
         # Turned round once: of samples that lie side by side, each would fetch those of all.
         for name, samples in zip(block.sources, np.ascontiguousarray(pcm.T), strict=True):
             if not sources[name].hear(block, samples):
-                self._reply(sender, Refuse(take=block.take, reason="this take is over; begin another"))
+                self._refuse(sender, block.take, "this take is over; begin another")
 
     def _welcome(self, sender: memoryview, hello: Hello, sources: Mapping[str, LiveSource]) -> None:
         unknown = [name for name in hello.sources if name not in sources]
         if unknown:
             self._counters.add("hellos.refused")
             reason = f"no source is called {', '.join(unknown)}; the configuration has {', '.join(sources)}"
-            self._reply(sender, Refuse(take=hello.take, reason=reason))
+            self._refuse(sender, hello.take, reason)
             return
         for name in hello.sources:
             sources[name].begin(hello)
@@ -145,6 +145,10 @@ class Intake:
         """Say something to the agent whose hello for a source was accepted last, if there is one."""
         if (sender := self._senders.get(source)) is not None:
             self._reply(sender, answer)
+
+    def _refuse(self, to: memoryview, take: str, reason: str) -> None:
+        # Cut off: some of it is what they said themselves.
+        self._reply(to, Refuse(take=take, reason=reason[: blocks.MAX_TEXT]))
 
     def _reply(self, to: memoryview | bytes, answer: blocks.Answered) -> None:
         # A router drops what it can't deliver: an agent that went away says hello again.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,35 @@ def test_frames_that_are_no_message_are_refused(frames: list[bytes], reason: str
         blocks.decode_said(frames)
 
 
+def test_a_header_that_is_too_large_is_refused_unread() -> None:
+    spaces = blocks.MAX_HEADER_BYTES - len(blocks.encode(HELLO))
+    assert blocks.decode_said([blocks.encode(HELLO) + spaces * b" "]) == (HELLO, None)
+    with pytest.raises(MessageError, match=r"^header of 65537 bytes; expected 65536 at most$"):
+        blocks.decode_said([blocks.encode(HELLO) + (spaces + 1) * b" "])
+
+
+def test_an_agent_has_so_many_sources_and_no_more() -> None:
+    most = [f"{i:063}" for i in range(blocks.MAX_SOURCES)]
+    said, _ = blocks.decode_said([changed(HELLO, sources=most)])
+    assert said.sources == tuple(most)
+    with pytest.raises(MessageError, match=r"Expected `array` of length <= 256 - at `\$.sources`"):
+        blocks.decode_said([changed(HELLO, sources=[*most, "one-more"])])
+
+
+@pytest.mark.parametrize("last", ["it-is-good", "It Is Refused"])
+def test_names_of_strangers_do_not_fill_the_memory(last: str) -> None:
+    frames = [changed(HELLO, sources=[*(f"{i}-{j}-{50 * 'x'}" for j in range(255)), last]) for i in range(300)]
+    tracemalloc.start()
+    try:
+        for frame in frames:
+            with contextlib.suppress(MessageError):
+                blocks.decode_said([frame])
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 1_000_000  # the names are 9 MB
+
+
 def test_a_time_that_is_no_number_is_refused() -> None:
     frame = blocks.encode(BLOCK)
     for number in (b"NaN", b"Infinity", b"1e999", b"-1e999"):
@@ -207,7 +237,7 @@ def test_garbage_is_a_message_error(frames: list[bytes]) -> None:
         blocks.decode_answer(frames)
 
 
-@pytest.mark.parametrize("frame", [b'{"kind": "bye", "x": ' + b"[" * 100_000, b'{"kind": "\xff"}', b'{"take": "\xff"}'])
+@pytest.mark.parametrize("frame", [b'{"kind": "bye", "x": ' + b"[" * 60_000, b'{"kind": "\xff"}', b'{"take": "\xff"}'])
 def test_nested_or_misspelt_json_is_a_message_error(frame: bytes) -> None:
     with pytest.raises(MessageError):
         blocks.decode_said([frame])

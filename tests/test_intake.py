@@ -186,7 +186,9 @@ def test_a_hello_of_a_source_that_is_not_configured_is_refused_by_name(models: l
         [b""],
         [b"\xff\xfe"],
         [b"{}"],
-        [b"[" * 100_000],
+        [b"[" * 60_000],
+        [b'{"kind":"' + 60_000 * b"x" + b'"}'],
+        [b" " * 1_000_000],
         [b'{"kind":"hello"}'],
         [blocks.encode(Waiting(sources=("kitchen",), detail="")).replace(b'"v":1', b'"v":2')],
         [blocks.encode(Waiting(sources=("../etc",), detail=""))],
@@ -203,6 +205,7 @@ def test_what_is_no_message_is_refused_and_counted(frames: list[bytes], models: 
     assert isinstance(refused, Refuse)
     assert refused.take == ""
     assert len(refused.reason.splitlines()) == 1
+    assert len(refused.reason) <= blocks.MAX_TEXT
 
 
 @pytest.mark.parametrize("n_bytes", [0, 3, blocks.MAX_BLOCK_BYTES])
