@@ -98,7 +98,7 @@ class Daemon:
         bind = partial(self._gate.bind, "events")
         self._publisher = Publisher(context, self._listen_at["events"], self._run, self._host, self._counters, bind)
         stack.callback(self._publisher.close)
-        self._notifier = Notifier()
+        self._notifier = stack.enter_context(closing(Notifier()))
         self._progress = Progress(self._notifier, self._publisher)
         bind = partial(self._gate.bind, "control")
         self._control = ControlServer(context, self._listen_at["control"], self._answer, self._counters, bind)

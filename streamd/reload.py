@@ -78,7 +78,7 @@ class Reloads:
         self._is_asked_again = False
         self._thread: threading.Thread | None = None
         self._outcome: Plan | Refusal | None = None
-        """Set by the thread as the last thing it does but to wake us."""
+        """Set by the thread as the last thing it does but to wake us, or where none can be started."""
         self._seconds = 0.0
 
     @property
@@ -88,23 +88,30 @@ class Reloads:
 
     def ask(self, running: Running) -> int:
         """Have what is configured now loaded; return the number that the reload will have."""
-        if self._thread is not None:
+        if self._thread is not None or self._outcome is not None:
             self._is_asked_again = True
             return self._number + 1
         self._number += 1
         self._is_asked_again = False
         self.report = ReloadReport(number=self._number, outcome="loading")
         log.info("reload %d: reads %s", self._number, self._file or "the default configuration")
-        self._thread = threading.Thread(target=self._load, args=(running,), name="loader", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._load, args=(running,), name="loader", daemon=True)
+        try:
+            thread.start()
+            self._thread = thread
+        except RuntimeError as error:  # no memory, or as many threads and processes as may be
+            self._seconds = 0.0
+            self._outcome = Refusal([f"{error}, which reads and loads what is configured; try again later"])
+            self._wake()
         return self._number
 
     def take(self) -> Plan | Refusal | None:
         """Return what came of the reload that was loading: a plan, or why it is refused; None while it lasts."""
-        if self._thread is None or self._outcome is None:
+        if self._outcome is None:
             return None
-        self._thread.join()
-        self._thread = None
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
         outcome, self._outcome = self._outcome, None
         mistakes = outcome.mistakes if isinstance(outcome, Refusal) else ()
         for line in mistakes:

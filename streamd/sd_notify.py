@@ -1,7 +1,7 @@
 """What the service manager is told of this process: sd_notify(3), lines in a datagram to `$NOTIFY_SOCKET`.
 
-Without a service manager nothing is sent. Nothing here waits, and nothing raises: a manager that doesn't listen is
-its own trouble.
+Without a service manager nothing is sent. Nothing that is said waits, and nothing raises: a manager that doesn't listen
+is its own trouble.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ class Notifier:
         if self._address.startswith("@"):  # an abstract name; the kernel has a zero byte there
             self._address = "\0" + self._address[1:]
         self._status = ""
+        # Opened once: a process that has no file left must still be able to say that it lives.
+        self._way = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if self._address else None
+        if self._way is not None:
+            self._way.setblocking(False)
 
     def ready(self, status: str) -> None:
         """Starting or reloading is over."""
@@ -49,11 +53,14 @@ class Notifier:
         self._send("STOPPING=1", "STATUS=stops")
 
     def _send(self, *lines: str) -> None:
-        if not self._address:
+        if self._way is None:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
-            way.setblocking(False)
-            try:
-                way.sendto("\n".join(line.replace("\n", " ") for line in lines).encode(), self._address)
-            except OSError as error:
-                log.warning("the service manager can't be told %s: %s", lines[0], error.strerror or error)
+        try:
+            self._way.sendto("\n".join(line.replace("\n", " ") for line in lines).encode(), self._address)
+        except OSError as error:
+            log.warning("the service manager can't be told %s: %s", lines[0], error.strerror or error)
+
+    def close(self) -> None:
+        """Say no more."""
+        if self._way is not None:
+            self._way.close()

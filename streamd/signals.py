@@ -37,8 +37,9 @@ CLIPPED_RAISE, CLIPPED_CLEAR, CLIPPED_SECONDS = 0.3, 0.1, 300.0
 """Part of the looks: whoever shouts into a microphone stops after a while."""
 DAY_SECONDS = 86_400.0
 """Audio that must have been heard until a level is usual or not: nights are quiet."""
-WEEK_SECONDS = 7 * DAY_SECONDS
-"""A level that was heard once is forgotten in about so long."""
+FORGET_SECONDS = 56 * DAY_SECONDS
+"""A level that was heard once is forgotten in about so long: after a weekend, or two weeks without anybody, a hall is
+as loud again as it was."""
 MINUTE_SECONDS = 60.0
 LEVEL_MARGIN_DB = 12.0
 """Beyond the quietest and the loudest minute of the days before."""
@@ -182,6 +183,6 @@ class _Usual:
             return
         self.is_far.look(is_far, seconds)
         learned = seconds / DAY_SECONDS if is_far else 1.0
-        forgotten = seconds / WEEK_SECONDS
+        forgotten = seconds / FORGET_SECONDS
         self.low += (learned if self.level < self.low else forgotten) * (self.level - self.low)
         self.high += (learned if self.level > self.high else forgotten) * (self.level - self.high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -43,16 +44,18 @@ class Terminal:
     """
 
     def __init__(self) -> None:
-        self._was_there = _has_terminal()
+        self._was_there = _why_not_opened() is None
 
     def is_gone(self) -> bool:
         """Tell whether there was a terminal at the start, and now there is none."""
-        return self._was_there and not _has_terminal()
+        # Not every error says so: a process that has no file left can't open one that is there.
+        return self._was_there and _why_not_opened() in (errno.ENXIO, errno.EIO)
 
 
-def _has_terminal() -> bool:
+def _why_not_opened() -> int | None:
+    """Return the number of the error that opening the terminal brings; None if it can be opened."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return error.errno
+    return None

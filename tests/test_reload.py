@@ -143,6 +143,22 @@ def test_a_mistake_of_ours_ends_no_thread_unheard(rig: Rig, monkeypatch: pytest.
     assert "ZeroDivisionError: of all things; this is a mistake of streamd's" in refusal.mistakes[0]
 
 
+def test_a_thread_that_can_not_be_started_refuses_one_reload_and_not_the_next(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(threading.Thread, "start", none_left)
+        assert [rig.ask(), rig.ask()] == [1, 2]
+        refusal = rig.take()
+    assert isinstance(refusal, Refusal)
+    assert refusal.in_words().startswith("reload refused: can't start new thread")
+    assert rig.reloads.is_asked_again
+    assert isinstance(rig.reload("models: [{file: one.onnx}]"), Plan)
+
+
 def test_who_asks_while_one_is_loading_gets_one_more_and_only_one(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
     load = configs.load

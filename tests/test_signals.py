@@ -157,3 +157,15 @@ def test_which_level_is_usual_outlasts_a_take() -> None:
         signal.hear(pcm)
     signal.begin(SLOW)
     assert [signal.problems for pcm in day(-80, -79, 1, 1) if signal.hear(pcm)] == [("level",)]
+
+
+@pytest.mark.parametrize(("loud_db", "quiet_hours"), [(-30, 63), (-50, 15 * 24)])
+def test_a_hall_that_was_quiet_over_a_weekend_or_for_two_weeks_is_as_loud_again_as_it_was(
+    loud_db: float, quiet_hours: float
+) -> None:
+    signal = Signal()
+    signal.begin(SLOW)
+    for pcm in day(-75, loud_db, 48, 0):
+        signal.hear(pcm)
+    back_at_work = [*day(-75, -75, quiet_hours, 1), *day(loud_db, loud_db, 9, 2)]
+    assert [signal.problems for pcm in back_at_work if signal.hear(pcm)] == []
