@@ -97,7 +97,7 @@ def test_garbage_at_any_tcp_port_is_cut_off_and_counted(reached: Reached) -> Non
 
 def test_half_open_connections_are_cut_off_after_the_time_of_a_handshake(reached: Reached) -> None:
     how = "200 connections at once to every tcp port that say nothing; each is cut off by the daemon within 10 s"
-    with faults("half_open", 11, "half-open connections", how, through="real", long=10) as kept:
+    with faults("half_open", 11, "half-open connections", how, through="real", long=20) as kept:
         for _ in range(kept.n):
             with kept.injection() as one, undisturbed(reached.rig, one):
                 before = reached.not_established()
