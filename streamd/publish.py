@@ -48,8 +48,12 @@ MAX_SUBSCRIPTION_BYTES = 4096
 MAX_AT_ONCE = 64
 """Subscriptions taken in before the daemon's loop goes on: nobody's may hold up the audio."""
 
+MAX_SUBSCRIPTIONS = 4096
+"""Different ones that are known at once. Who has one beyond gets what is published, but no scores are made for it."""
+
 _HANDSHAKE_MS = 5000
 _ON_DEMAND = (b"score/", b"level/")
+_SHORTEST_ON_DEMAND = min(map(len, _ON_DEMAND))
 
 
 class Publisher:
@@ -88,7 +92,8 @@ class Publisher:
         # Verbose reports every subscription, but an unsubscription only when its last subscriber has
         # gone, by message or by disconnecting: so a set is the whole book-keeping.
         self._subscribed: set[bytes] = set()
-        self._on_demand: tuple[bytes, ...] = ()
+        self._on_demand: set[bytes] = set()
+        """Those of them that begin with a word that is made on demand."""
         self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self.socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES)
         self.socket.setsockopt(zmq.LINGER, LINGER_MS)
@@ -165,11 +170,15 @@ class Publisher:
 
     def wants_scores(self, source: str, model: str) -> bool:
         """Return whether somebody asked for the scores of this source and model, by a topic from "score/" on."""
-        return bool(self._on_demand) and f"score/{source}/{slug(model)}/".encode().startswith(self._on_demand)
+        return bool(self._on_demand) and self._is_asked_for(f"score/{source}/{slug(model)}/".encode())
 
     def wants_level(self, source: str) -> bool:
         """Return whether somebody asked for the level of this source, by a topic from "level/" on."""
-        return bool(self._on_demand) and f"level/{source}/".encode().startswith(self._on_demand)
+        return bool(self._on_demand) and self._is_asked_for(f"level/{source}/".encode())
+
+    def _is_asked_for(self, topic: bytes) -> bool:
+        # Whether its beginnings are among them, not whether one of them is its beginning: there may be thousands.
+        return any(topic[:n] in self._on_demand for n in range(_SHORTEST_ON_DEMAND, len(topic) + 1))
 
     def on_readable(self) -> None:
         """Take in who subscribed and who left, at most MAX_AT_ONCE; greet the new with last states and heartbeats."""
@@ -180,16 +189,24 @@ class Publisher:
             for frame in self.socket.recv_multipart(zmq.NOBLOCK):
                 kind, prefix = frame[:1], frame[1:]
                 if kind == b"\x01":
-                    self._subscribed.add(prefix)
+                    self._note(prefix)
                     fresh.add(prefix)
                 elif kind == b"\x00":
                     self._subscribed.discard(prefix)
+                    self._on_demand.discard(prefix)
                     fresh.discard(prefix)
                 else:
                     self._counters.add("published.bad_subscription")
-        self._on_demand = tuple(prefix for prefix in self._subscribed if prefix.startswith(_ON_DEMAND))
         if fresh:
             self._greet(tuple(fresh))
+
+    def _note(self, prefix: bytes) -> None:
+        if len(self._subscribed) >= MAX_SUBSCRIPTIONS and prefix not in self._subscribed:
+            self._counters.add("published.too_many_subscriptions")
+            return
+        self._subscribed.add(prefix)
+        if prefix.startswith(_ON_DEMAND):
+            self._on_demand.add(prefix)
 
     def _greet(self, prefixes: tuple[bytes, ...]) -> None:
         for source in dict.fromkeys([*self._states, *self._sent, *self._lags]):

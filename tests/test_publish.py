@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import socket as sockets
+import timeit
 from collections.abc import Iterator
 
 import msgspec
@@ -11,7 +12,7 @@ import zmq
 from streamd.counters import Counters
 from streamd.errors import EndpointError
 from streamd.events import Event, Heartbeat, State
-from streamd.publish import MAX_AT_ONCE, MAX_SUBSCRIPTION_BYTES, QUEUE_MESSAGES, Publisher
+from streamd.publish import MAX_AT_ONCE, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS, QUEUE_MESSAGES, Publisher
 from tests import samples
 from tests.sockets import PATIENCE_MS, Context, Ear, a_context, a_publisher, let_work, short_folder
 
@@ -239,6 +240,41 @@ def test_who_subscribes_without_end_holds_up_nobody(context: Context, publisher:
         publisher.on_readable()
         assert len(publisher._subscribed) - n_before <= MAX_AT_ONCE
     stranger.close(linger=0)
+
+
+def test_more_subscriptions_than_can_be_kept_are_counted_and_greeted_and_forgotten_when_they_leave(
+    context: Context, publisher: Publisher
+) -> None:
+    stranger = context.socket(zmq.XSUB)
+    stranger.setsockopt(zmq.SNDHWM, 0)
+    stranger.connect(where(publisher))
+    n_beyond = 100
+    for n in range(MAX_SUBSCRIPTIONS + n_beyond):
+        stranger.send(b"\x01score/x%d/" % n)
+    too_many = "published.too_many_subscriptions"
+    let_work(publisher, lambda: publisher._counters.read().get(too_many, 0) == n_beyond)
+    assert len(publisher._subscribed) == MAX_SUBSCRIPTIONS
+    assert publisher.wants_scores("x7", "yamnet")
+    assert not publisher.wants_scores("kitchen", "yamnet")
+    publisher.send(samples.state(publisher))
+    ear = Ear(context, where(publisher), "state/kitchen/", "score/kitchen/")
+    assert isinstance(ear.hear(publisher), State)
+    stranger.close(linger=0)
+    let_work(publisher, lambda: not publisher._subscribed)
+    assert not publisher.wants_scores("x7", "yamnet")
+    an_ear(context, publisher, "score/kitchen/")
+    assert publisher.wants_scores("kitchen", "yamnet")
+
+
+def test_what_a_hop_asks_costs_as_much_for_thousands_of_subscriptions_as_for_one(publisher: Publisher) -> None:
+    def seconds() -> float:
+        return min(timeit.repeat(lambda: publisher.wants_scores("kitchen", "yamnet"), number=1, repeat=500))
+
+    publisher._note(b"score/x/")
+    before = seconds()
+    for n in range(MAX_SUBSCRIPTIONS - 1):
+        publisher._note(b"score/x%d/" % n)
+    assert seconds() < 4 * before
 
 
 def test_the_last_messages_leave_before_the_end(context: Context) -> None:
