@@ -31,9 +31,10 @@ class Since(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask", tag="sin
     time: Time | None = None
     """From the first message on whose own time is not before this; null, with `after` null too: from the oldest on."""
     after: str | None = None
-    """The id of a message: what was published after it. If the journal has it no more, from the oldest on."""
+    """The id of a message: what was published after it. If the journal has it not yet, after the newest of its run; if
+    it has it no more, from the oldest on."""
     only_if_known: bool = False
-    """If the journal has neither the message in `after` nor one that followed it in its run: nothing at all instead."""
+    """If the journal has the message in `after` no more, nor one that followed it in its run: nothing instead."""
     cursor: _Count | None = None
     """`next` of the page before; then `time` and `after` count no more."""
     sources: Annotated[Sequence[str], msgspec.Meta(max_length=4096)] | None = None

@@ -34,11 +34,14 @@ class Ledger:
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], _Place] = {}
         self._resumed: dict[tuple[str, str], int] = {}
+        self._goes_on = False
+        """Whether there was an earlier life, which had all States that are older than history's answer."""
         self._first_base: int | None = None
 
     def resume(self, run: str, source: str, seq: int) -> None:
         """What came up to this number of a run was had in an earlier life of the client."""
         self._resumed[run, source] = seq
+        self._goes_on = True
 
     def settle(self, newest: Iterable[Newest]) -> None:
         """History was read to its end: what it has of sources that were not in it is older than was asked for.
@@ -47,7 +50,10 @@ class Ledger:
         """
         self._first_base = 0
         for each in newest:
-            self._places.setdefault((each.host, each.source), _Place(each.run, each.seq, each.seq))
+            # What was had of a run that was resumed may not be stored yet.
+            seq = max(each.seq, self._resumed.get((each.run, each.source), 0))
+            place = _Place(each.run, seq, seq, state_seq=seq if self._goes_on else 0)
+            self._places.setdefault((each.host, each.source), place)
 
     def before(self, message: Event | State | Heartbeat) -> tuple[str, int] | None:
         """Return the run that this message ends by another, and the newest number that was had of it; or None."""
@@ -83,7 +89,7 @@ class Ledger:
     def _begin(self, message: Event | State | Heartbeat, *, is_known: bool) -> _Place:
         resumed = self._resumed.pop((message.run, message.source), None)
         if resumed is not None:
-            return _Place(message.run, resumed, resumed)
+            return _Place(message.run, resumed, resumed, resumed)
         if any(source == message.source for _, source in self._resumed):  # a later run of one that was had before
             self._resumed = {place: seq for place, seq in self._resumed.items() if place[1] != message.source}
             is_known = True

@@ -18,6 +18,7 @@ from streamd import endpoints
 from streamd import events as wire
 from streamd.errors import EndpointError, UsageError
 from streamd.events import Event, Heartbeat, Message, State
+from streamd.history import Newest
 from streamd.publish import Publisher
 from streamd.subscribe import Gap, Ledger, Subscription
 from tests import samples
@@ -361,6 +362,27 @@ def test_a_state_that_is_sent_again_for_others_comes_once(context: Context, fold
         publisher.heartbeat({"kitchen": None})
         assert numbers(hear_until(subscription, publisher, 2), "3f2a") == ([1, 2], [])
     publisher.close()
+
+
+@pytest.mark.parametrize("n_stored", [5, 7])
+def test_who_goes_on_after_a_message_is_told_neither_the_last_state_again_nor_what_is_stored_later(
+    n_stored: int,
+) -> None:
+    ledger = Ledger()
+    last = msgspec.structs.replace(samples.STATE, seq=7)
+    ledger.resume(last.run, last.source, last.seq)
+    ledger.settle(
+        [Newest(run=last.run, host=last.host, source=source, seq=n_stored) for source in (last.source, "porch")]
+    )
+    assert ledger.enter(last) == (None, False)
+    assert ledger.enter(msgspec.structs.replace(last, source="porch", seq=n_stored)) == (None, False)
+    assert ledger.enter(msgspec.structs.replace(last, seq=8)) == (None, True)
+
+
+def test_the_last_state_is_news_in_a_history_since_a_time_that_did_not_reach_back_to_it() -> None:
+    ledger = Ledger()
+    ledger.settle([Newest(run=samples.STATE.run, host=samples.STATE.host, source="kitchen", seq=samples.STATE.seq)])
+    assert ledger.enter(samples.STATE) == (None, True)
 
 
 @pytest.mark.parametrize("labels", [["Dog"], ["DOG", "Bird"], "dog"])

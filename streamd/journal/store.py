@@ -176,12 +176,13 @@ class Store:
     def _before(self, moment: datetime | None, after: str | None, *, only_if_known: bool) -> int:
         """Return the id before the first message that is asked for."""
         if after is not None:
-            run, source, seq = place_of(after)
+            place = place_of(after)
             (found,) = self._database.execute(
                 "SELECT coalesce((SELECT id FROM messages WHERE run = ?1 AND source = ?2 AND seq = ?3),"
                 " (SELECT min(id) - 1 FROM messages WHERE run = ?1 AND source = ?2 AND seq > ?3),"
-                " CASE WHEN ?4 THEN (SELECT max(id) FROM messages) END, 0)",
-                (run, source, seq, only_if_known),
+                " CASE WHEN ?4 THEN (SELECT max(id) FROM messages WHERE run = ?1) END,"
+                " CASE WHEN ?5 THEN (SELECT max(id) FROM messages) END, 0)",
+                (*place, self._was_never_stored(*place), only_if_known),
             ).fetchone()
         elif moment is not None:
             (found,) = self._database.execute(
@@ -192,6 +193,16 @@ class Store:
         else:
             return 0
         return int(found)
+
+    def _was_never_stored(self, run: str, source: str, seq: int) -> bool:
+        """Tell whether a message that is not here will come yet, or was lost; else it was deleted."""
+        (is_later_than_all, is_in_the_last_run, follows_one) = self._database.execute(
+            "SELECT NOT EXISTS (SELECT 1 FROM newest WHERE run = ?1 AND source = ?2 AND seq >= ?3),"
+            " ?1 = (SELECT run FROM messages ORDER BY id DESC LIMIT 1),"
+            " EXISTS (SELECT 1 FROM messages WHERE run = ?1 AND source = ?2 AND seq < ?3)",
+            (run, source, seq),
+        ).fetchone()
+        return bool(is_later_than_all and (is_in_the_last_run or follows_one))
 
     def missing(self, request: Missing) -> Page:
         """Return a page of the messages of a source and run that have certain numbers, as far as they are here."""

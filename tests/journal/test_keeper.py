@@ -81,6 +81,37 @@ def test_since_a_time_begins_at_the_first_message_that_is_not_older_and_leaves_n
     assert [(each.source, each.seq) for each in page.newest] == [("kitchen", 2)]
 
 
+@pytest.mark.parametrize("only_if_known", [False, True])
+def test_after_a_message_that_is_not_stored_yet_there_is_nothing_and_later_runs_count_as_after_it(
+    keeper: Keeper, only_if_known: bool
+) -> None:
+    keeper.keep(messages(5))
+    request = Since(after="3f2a-kitchen-9", only_if_known=only_if_known)
+    page = keeper.answer(request)
+    assert isinstance(page, Page)
+    assert page.messages == []
+    keeper.keep(later := messages(2, "later"))
+    page = keeper.answer(request)
+    assert isinstance(page, Page)
+    assert [bytes(raw) for raw in page.messages] == later
+
+
+def test_after_a_message_that_was_deleted_all_that_is_left_of_its_run_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(spec(tmp_path, max_days=1.0))
+    long_ago = time.time() - 2 * 86_400
+    with monkeypatch.context() as patch:
+        patch.setattr(storing.time, "time", lambda: long_ago)
+        keeper.keep([encode(msgspec.structs.replace(samples.STATE, source="porch"))])
+    keeper.keep(left := messages(5, samples.STATE.run))
+    rest(keeper)
+    page = keeper.answer(Since(after=f"{samples.STATE.run}-porch-{samples.STATE.seq}"))
+    assert isinstance(page, Page)
+    assert [bytes(raw) for raw in page.messages] == left
+    keeper.close()
+
+
 def test_numbers_that_are_missing_are_left_out_and_the_newest_is_told(keeper: Keeper) -> None:
     sent = messages(10)
     keeper.keep(sent[:4] + sent[6:8])
