@@ -25,6 +25,7 @@ TITLES = {
     "memory_slope": "Memory over a million hops",
     "curve": "What keys cost",
     "reloads": "Reloads",
+    "signals": "The health of signals",
     "gpu": "On a GPU",
 }
 """Scripts in the order of the page."""
