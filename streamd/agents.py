@@ -17,8 +17,8 @@ from streamd.sources import LiveSource
 from streamd.supervisor import Supervisor
 
 AUDIO_SECONDS: Mapping[type[Spec], float] = {Microphone: 5.0, Recording: 5.0, Command: 15.0}
-"""An agent that has said hello may bring no audio for this long. One whose command writes nothing notices that itself,
-after ten seconds (`capture/command.py`)."""
+"""An agent that has said hello may bring no audio for this long beyond a block. One whose command writes nothing
+notices that itself, after ten seconds (`capture/command.py`)."""
 WORD_SECONDS = 20.0
 """An agent without a device may say nothing for this long: it looks for one. What hangs then, PortAudio for the most
 part, ends it after 15 s (`capture/agent.py`)."""
@@ -51,11 +51,13 @@ class Agents:
             self._supervisor.end(source)
 
     def kill_stalled(self, sources: Mapping[str, LiveSource]) -> set[str]:
-        """Kill agents that get nothing done and return whose; to be called every second when no message lies unread."""
+        """Kill agents that get nothing done and return whose; to be called every second unless word lies unread."""
         killed = set()
         for name, capture in self._captures.items():
             source = sources[name]
-            patience = AUDIO_SECONDS[type(capture)] if source.expects_audio else WORD_SECONDS
+            patience = WORD_SECONDS
+            if source.expects_audio:
+                patience = AUDIO_SECONDS[type(capture)] + source.longest_block_seconds
             if self._supervisor.watch(name, source.progress_at, patience):
                 killed.add(name)
         return killed

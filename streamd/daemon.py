@@ -167,7 +167,7 @@ class Daemon:
     def _beat(self) -> None:
         """Do what is done once a second."""
         self._gate.count()
-        if not self._intake.socket.poll(0):  # what waits unread is not missing
+        if self._intake.misses_nobody(len(self._sources)):
             killed = self._agents.kill_stalled(self._sources)
             for name in self._sources.keys() - killed:
                 self._sources[name].check_silence()

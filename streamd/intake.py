@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -19,6 +20,9 @@ MAX_MESSAGES = 32
 """Messages taken in before hops are run: a recording sent as fast as possible must not hold up the rest."""
 QUEUE_BLOCKS = 64
 """Blocks that wait in the socket for each agent; its own queue holds the rest and sheds by the loss rule."""
+
+FROZEN_SECONDS = 3.0
+"""Who asks less often than this who says nothing was frozen itself."""
 
 # As plain numbers: pyzmq's own, which are enumerations, cost more than what they ask for.
 _EVENTS, _POLLIN, _NOBLOCK = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.NOBLOCK)
@@ -43,6 +47,8 @@ class Intake:
         self._senders: dict[str, bytes] = {}
         """Whose hello was accepted last, by source."""
         self._gate = gate
+        self._n_taken = 0
+        self._asked_at = 0.0
         self._key: str | None = None
         """Who sent the last message; None: somebody on this machine, who needs no key."""
         self.socket = context.socket(zmq.ROUTER)
@@ -67,6 +73,7 @@ class Intake:
             if not int(self.socket.get(_EVENTS)) & _POLLIN:
                 return True
             sender, *frames = self._receive()
+            self._n_taken += 1
             try:
                 message, pcm = blocks.decode_said(frames)
             except MessageError as error:
@@ -88,6 +95,20 @@ class Intake:
             if isinstance(message, Bye):
                 self._reply(sender, Done(take=message.take))
         return False
+
+    def misses_nobody(self, n_sources: int) -> bool:
+        """Tell whether who was not heard has said nothing, as far as it can be; to be asked every second.
+
+        That is so where nothing waits unread. And where there always is something, of a recording that is played as
+        fast as it is heard: a ROUTER takes from everybody in turns, so once more was taken than may have waited of all
+        sources, what waits now is not from who was not heard.
+        """
+        is_empty = not self.socket.poll(0)
+        now = time.monotonic()
+        if is_empty or now - self._asked_at > FROZEN_SECONDS:
+            self._n_taken = 0
+        self._asked_at = now
+        return is_empty or self._n_taken > QUEUE_BLOCKS * n_sources
 
     def _receive(self) -> list[memoryview]:
         """Return the frames of the next message: views of ZeroMQ's memory, at half the price of copies."""

@@ -20,6 +20,9 @@ from streamd.requests import ModelReport
 
 log = logging.getLogger("streamd")
 
+LONGEST_BLOCK_SECONDS = 1.0
+"""No block is wanted that lasts longer: who brings none hangs, and that must be seen soon."""
+
 
 @dataclass(eq=False)
 class Listener:
@@ -74,15 +77,24 @@ class Listener:
 def wants_of(listeners: Sequence[Listener], take: str) -> list[Want]:
     """Return what these want of a take of one source: one format for each rate that a model needs.
 
-    A block is as long as the shortest hop, because a wake-up costs more than its arithmetic.
+    A block is as long as the shortest hop, because a wake-up costs more than its arithmetic; of a hop that is longer
+    than a second it is a part that it can be divided into, so that a source is heard of all the time.
     """
     hops: dict[int, int] = {}
     for listener in listeners:
         facts = listener.model.manifest
         hops[facts.sample_rate] = min(facts.hop_samples, hops.get(facts.sample_rate, facts.hop_samples))
     return [
-        Want(take=take, block_take=block_take(take, rate), sample_rate=rate, n_samples=n) for rate, n in hops.items()
+        Want(take=take, block_take=block_take(take, rate), sample_rate=rate, n_samples=_block_samples(hop, rate))
+        for rate, hop in hops.items()
     ]
+
+
+def _block_samples(hop_samples: int, sample_rate: int) -> int:
+    """Return how long the blocks of a hop are: decisions fall on ends of blocks wherever that can be."""
+    fewest = -(-hop_samples // round(LONGEST_BLOCK_SECONDS * sample_rate))
+    n_parts = next((n for n in range(fewest, 2 * fewest + 1) if hop_samples % n == 0), fewest)
+    return -(-hop_samples // n_parts)
 
 
 def load_listeners(

@@ -5,7 +5,7 @@ A timer would feed the watchdog of a daemon that has heard nothing for a week. H
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from streamd.listeners import Listener
@@ -25,10 +25,10 @@ class Work:
     n_messages: int
     """Published; heartbeats count."""
 
-    def is_beyond(self, before: Work, *, is_hearing: bool) -> bool:
+    def is_beyond(self, before: Work, *, is_hearing: bool, is_between_hops: bool) -> bool:
         """Return whether work went on since then: all of it, or publishing alone while nobody is there to hear."""
-        told = self.n_messages > before.n_messages
-        return told and (not is_hearing or (self.n_samples > before.n_samples and self.n_runs > before.n_runs))
+        told, heard = self.n_messages > before.n_messages, self.n_samples > before.n_samples
+        return told and (not is_hearing or (heard and (self.n_runs > before.n_runs or is_between_hops)))
 
 
 class Progress:
@@ -38,8 +38,10 @@ class Progress:
         self._notifier = notifier
         self._publisher = publisher
         self._last = Work(0, 0, 0)
+        self._ran = Work(0, 0, 0)
+        """When a network was last seen to have run."""
 
-    def look(self, sources: Collection[LiveSource], listeners: Iterable[Listener]) -> None:
+    def look(self, sources: Collection[LiveSource], listeners: Collection[Listener]) -> None:
         """Feed the watchdog if work went on since it was last fed, and say how the sources fare.
 
         Of a source that waits for its device, or has ended, nothing can move: there the loop that waits is the work.
@@ -51,10 +53,20 @@ class Progress:
             n_runs=sum(one.detector.n_runs for one in listeners) + n_lost,
             n_messages=self._publisher.n_sent,
         )
-        if now.is_beyond(self._last, is_hearing=any(one.status == "live" for one in sources)):
+        if now.n_runs > self._ran.n_runs:
+            self._ran = now
+        live = [one for one in sources if one.status == "live"]
+        # Of a model that looks once a minute, the audio that comes for the next look is the work.
+        between_hops = len(live) * max((_hop_samples(one) for one in listeners), default=0)
+        is_between_hops = now.n_samples - self._ran.n_samples <= between_hops
+        if now.is_beyond(self._last, is_hearing=bool(live), is_between_hops=is_between_hops):
             self._notifier.alive()
             self._last = now
         self._notifier.status(in_words(sources))
+
+
+def _hop_samples(listener: Listener) -> int:
+    return listener.model.manifest.hop_samples
 
 
 def in_words(sources: Collection[LiveSource]) -> str:

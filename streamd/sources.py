@@ -63,6 +63,8 @@ class LiveSource:
     """What its agent says of its host's clocks."""
     progress_at: float = 0.0
     """Monotonic time at which its agent last got on: audio that advances, a hello, or word that it waits."""
+    heard_at: float = 0.0
+    """… and at which audio of it last came."""
     _takes: dict[int, Take] = field(default_factory=dict)
     _before: tuple[Take, str] | None = None
     """The last take and the clock it was on: what lies between it and the next was lost."""
@@ -189,8 +191,8 @@ class LiveSource:
         if header.first_sample < (take.position if take.shed_end is None else take.shed_end):
             self.counters.add("blocks.out_of_order")
             return True
-        self.progress_at = time.monotonic()
-        delay = self.progress_at - header.monotonic - len(pcm) / take.sample_rate
+        self.progress_at = self.heard_at = time.monotonic()
+        delay = self.heard_at - header.monotonic - len(pcm) / take.sample_rate
         if not self._on_our_clock():
             take.arrived(end, delay)
         # Once too late, it catches up by half of what is allowed: to shed the one block that is too old would
@@ -231,7 +233,7 @@ class LiveSource:
     def _is_of_agent(self, header: Block) -> bool:
         """Tell whether a block that no take here waits for comes from the agent that is heard, or may be ignored."""
         if self._takes and self.hello is not None and header.take == block_take(self.hello.take, header.sample_rate):
-            self.progress_at = time.monotonic()
+            self.progress_at = self.heard_at = time.monotonic()
             return True  # a rate that another source of the same agent needs
         self.counters.add("blocks.wrong_take")
         return self.status == "live"
@@ -250,7 +252,8 @@ class LiveSource:
                 self._tell(listener, take, listener.detector.gap(self.name, n_lost))
         if gap is None and n_lost:
             flag = header.flags[0] if header.flags else "transport"
-            gap = self._gap(take, n_lost, flag if take.shed_end is None else "lag")
+            mostly_shed = take.shed_end is not None and 2 * header.n_lost <= n_lost
+            gap = self._gap(take, n_lost, "lag" if mostly_shed else flag)
         if gap is not None or not take.began or self.status != "live":
             self.say("live", f"hears {self.hello.device if self.hello else ''}", gap, take)
         take.began, take.shed_end = True, None
@@ -331,11 +334,15 @@ class LiveSource:
         """Whether its agent has offered a take: from now on samples must come."""
         return bool(self._takes)
 
+    @property
+    def longest_block_seconds(self) -> float:
+        """Of the blocks that are wanted: so much later than others its audio may come."""
+        return max((want.n_samples / want.sample_rate for want in self.wants("")), default=0.0)
+
     def check_silence(self) -> None:
-        """Notice that an agent says nothing any more: what is open ends, until it is heard again."""
-        longest = max((want.n_samples / want.sample_rate for want in self.wants("")), default=0.0)
-        silent_seconds = time.monotonic() - self.progress_at
-        if self.status != "live" or silent_seconds <= SILENT_SECONDS + longest:
+        """Notice that an agent brings no audio any more: what is open ends, until it is heard again."""
+        silent_seconds = time.monotonic() - self.heard_at
+        if self.status != "live" or silent_seconds <= SILENT_SECONDS + self.longest_block_seconds:
             return
         self._close_events("device")
         self.say("waiting_for_device", f"no audio from its agent for {silent_seconds:.0f} s")

@@ -117,7 +117,7 @@ class Supervisor:
         child.watched_at = now
         if now - max(progress_at, child.started, child.awake_since) <= patience_seconds:
             return False
-        child.stalled = f"made no progress for {patience_seconds:g} s and was killed"
+        child.stalled = f"made no progress for {patience_seconds:.2g} s and was killed"
         _kill_group(child.process.pid)
         return True
 

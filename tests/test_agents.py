@@ -18,6 +18,7 @@ class Asked:
         self.watched: dict[str, tuple[float, float]] = {}
         self.progress_at = 17.0
         self.expects_audio = True
+        self.longest_block_seconds = 0.5
 
     def start(self, name: str, command: list[str]) -> None:
         self.started.append((name, command))
@@ -51,7 +52,8 @@ def test_a_take_that_brings_no_audio_is_a_stall_sooner_than_a_device_that_is_loo
 ) -> None:
     sources = {"kitchen": asked, "porch": asked, "attic": asked}
     assert agents.kill_stalled(sources) == {"porch"}  # type: ignore[arg-type]
-    assert asked.watched == {"kitchen": (17.0, AUDIO_SECONDS[Microphone]), "porch": (17.0, AUDIO_SECONDS[Command])}
+    patience = {"kitchen": AUDIO_SECONDS[Microphone], "porch": AUDIO_SECONDS[Command]}
+    assert asked.watched == {name: (17.0, seconds + 0.5) for name, seconds in patience.items()}
     asked.expects_audio = False
     agents.kill_stalled(sources)  # type: ignore[arg-type]
     assert asked.watched == dict.fromkeys(("kitchen", "porch"), (17.0, WORD_SECONDS))

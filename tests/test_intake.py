@@ -319,6 +319,30 @@ def test_one_turn_takes_in_only_so_much_that_hops_do_not_wait_long(models: list[
             counted = daemon.counted("messages.refused")
 
 
+def test_who_was_not_heard_has_said_nothing_once_more_was_heard_than_can_have_waited(models: list[Model]) -> None:
+    with a_daemon(kitchen=models[:1]) as (daemon, flood):
+
+        def look_after(n_turns: int) -> bool:
+            """Take in so much, with more waiting all the time."""
+            for _ in range(n_turns):
+                for _ in range(intake.MAX_MESSAGES + 1):
+                    flood.socket.send(b"flood")
+                daemon.turn()
+            assert daemon.intake.socket.poll(PATIENCE_MS)
+            return daemon.intake.misses_nobody(1)
+
+        n_turns = intake.QUEUE_BLOCKS // intake.MAX_MESSAGES
+        assert daemon.intake.misses_nobody(1), "nothing waits"
+        assert not look_after(n_turns)
+        assert look_after(1)
+        daemon.intake._asked_at -= intake.FROZEN_SECONDS  # it was stopped meanwhile: what came then is still unread
+        assert not look_after(n_turns)
+        while daemon.intake.socket.poll(200):
+            daemon.turn()
+        assert daemon.intake.misses_nobody(1)
+        assert not look_after(1), "what came since may be anybody's"
+
+
 def test_an_endpoint_that_cannot_be_bound_is_named() -> None:
     with a_context() as context, pytest.raises(EndpointError, match="ipc:///nonexistent/audio"):
         Intake(context, ["ipc:///nonexistent/audio"], Counters())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from streamd import config, detector, listeners
 from streamd.detector import AnyRows
 from streamd.errors import ConfigError
-from streamd.listeners import load_listeners
+from streamd.listeners import load_listeners, wants_of
 from streamd.model import CPU, CUDA, Device, Model
 from streamd.rows import Rows
 from tests import tiny_models
@@ -79,3 +80,14 @@ def test_what_a_gpu_refuses_runs_on_the_cpu_unless_the_gpu_was_asked_for(
     assert "set 11; a GPU needs set 13 or newer: export it again; it runs on the CPU" in caplog.text
     with pytest.raises(ConfigError, match=r"streamd.yaml:2: models\[0\].file: .*export it again"):
         load_listeners(config.parse((text + "device: cuda\n").encode(), "streamd.yaml", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("hop_samples", "n_samples"), [(160, 160), (8000, 8000), (8080, 4040), (48000, 8000), (16007, 5336)]
+)
+def test_a_block_is_as_long_as_a_hop_or_a_part_of_one_that_is_longer_than_a_second(
+    hop_samples: int, n_samples: int
+) -> None:
+    facts = SimpleNamespace(sample_rate=8000, hop_samples=hop_samples)
+    [want] = wants_of([SimpleNamespace(model=SimpleNamespace(manifest=facts))], "one")  # type: ignore[list-item]
+    assert (want.sample_rate, want.n_samples) == (8000, n_samples)

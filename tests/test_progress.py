@@ -45,6 +45,7 @@ class Scene:
     def __init__(self) -> None:
         self.kitchen, self.attic = Source(), Source("attic")
         self.detector = SimpleNamespace(n_runs=0)
+        self.hop_samples = 1280
         self.publisher = SimpleNamespace(n_sent=0)
         self.manager = Manager()
         self._progress = Progress(self.manager, self.publisher)
@@ -60,7 +61,9 @@ class Scene:
     def is_fed(self) -> bool:
         """Look, and tell whether the watchdog was fed."""
         before = self.manager.n_alive
-        self._progress.look([self.kitchen, self.attic], [SimpleNamespace(detector=self.detector)])
+        facts = SimpleNamespace(hop_samples=self.hop_samples)
+        listener = SimpleNamespace(detector=self.detector, model=SimpleNamespace(manifest=facts))
+        self._progress.look([self.kitchen, self.attic], [listener])
         return self.manager.n_alive > before
 
 
@@ -93,6 +96,25 @@ def test_where_nobody_can_be_heard_the_loop_that_waits_is_the_work(status: str) 
     scene.attic.status = "live"
     scene.publisher.n_sent += 1
     assert not scene.is_fed()
+
+
+def test_of_a_hop_of_a_minute_the_audio_between_its_ends_is_work_and_no_more_than_that() -> None:
+    scene = Scene()
+    scene.hop_samples = 60 * 16000
+    scene.attic.status = "waiting_for_device"
+
+    def hear(seconds: int) -> list[bool]:
+        fed = []
+        for _ in range(seconds):
+            scene.kitchen.n_samples += 16000
+            scene.publisher.n_sent += 1
+            fed.append(scene.is_fed())
+        return fed
+
+    assert all(hear(60)), "the network had nothing to do yet"
+    scene.detector.n_runs += 1
+    assert all(hear(60))
+    assert not any(hear(60)[1:]), "the network hangs"
 
 
 def test_audio_that_was_lost_and_told_as_lost_is_work() -> None:

@@ -519,6 +519,31 @@ def test_a_block_far_ahead_is_a_gap_and_what_was_heard_before_keeps_its_date(mod
     assert onset.onset_time.timestamp() == pytest.approx(began + onset.onset_seconds, abs=1e-3)
 
 
+def test_what_was_shed_before_a_longer_pause_of_the_input_is_told_as_the_pause(model: Model) -> None:
+    with a_rig(model) as rig:
+        rig.hello("one")
+        rig.hear(quiet(1))
+        rig.hear(quiet(0.5), SAMPLE_RATE, monotonic=time.monotonic() - 3.5)  # before its agent knows of the pause
+        rig.hear(quiet(1), 4 * SAMPLE_RATE, n_lost=5 * SAMPLE_RATE // 2, flags=("microphone",))
+        assert gaps(rig.told()) == [("microphone", SAMPLE_RATE, 3 * SAMPLE_RATE)]
+
+
+def test_an_agent_that_only_says_hello_is_not_live(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    with a_rig(model) as rig:
+        rig.hello("one")
+        rig.hear(quiet(1))
+        now = time.monotonic()
+        for i in range(10):
+            now += 2
+            monkeypatch.setattr(sources.time, "monotonic", lambda now=now: now)
+            rig.hello(f"again-{i}")
+            rig.source.check_silence()
+        assert rig.source.status == "waiting_for_device"
+        assert "no audio from its agent for" in rig.source.detail
+        rig.hear(quiet(1), take="again-9")
+        assert rig.source.status == "live"
+
+
 def a_block(take: str, captured_at: float = 0.0) -> Block:
     """Header of a take's first block, of a second, captured until now."""
     return Block(

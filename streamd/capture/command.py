@@ -118,8 +118,8 @@ class CommandInput:
         now = self._heard_at = time.monotonic()
         if self._began is None:
             self._began = now
-        self.clock.heard(len(samples), now)
-        return Piece(self._channels.mix(samples), dead_channels=self._channels.dead)
+        n_lost = self.clock.heard(len(samples), now)
+        return Piece(self._channels.mix(samples), n_lost, self._channels.dead)
 
     def close(self) -> None:
         """End the program, by force if need be."""

@@ -102,7 +102,7 @@ class MicrophoneInput:
             # PortAudio says that samples were lost, not how many: those that our clock misses.
             n_lost = max(1, self.clock.n_missing(now) - len(samples) - self._stream.read_available)
             self.clock.lost(n_lost)
-        self.clock.heard(len(samples), now)
+        n_lost += self.clock.heard(len(samples), now)
         heard = from_pcm(samples if self._channel is None else samples[:, [self._channel]])
         return Piece(self._channels.mix(heard), n_lost, self._channels.dead)
 

@@ -77,6 +77,37 @@ def test_the_fit_forgets_what_lies_behind_its_window() -> None:
     assert clock.monotonic(clock.position) == pytest.approx(13.2)
 
 
+@pytest.mark.parametrize(("pause", "block"), [(0.5, 0.1), (3.0, 0.1), (3.0, 0.25), (9.0, 0.064)])
+def test_an_input_that_pauses_and_goes_on_without_what_it_missed_has_lost_it(pause: float, block: float) -> None:
+    clock, chance = CaptureClock(RATE), np.random.default_rng(5)
+    n_samples, now, n_lost, late = round(block * RATE), 1000.0, 0, 0.0
+    for i in range(round(40 / block)):
+        now += block + pause * (i == round(12 / block))
+        lost = clock.heard(n_samples, now + chance.uniform(0, 0.03))
+        n_lost += lost
+        late += block * (now - clock.monotonic(clock.position) > 0.3)
+    assert n_lost / RATE == pytest.approx(pause, abs=0.05)
+    assert late <= 0.8, "from then on it is dated right"
+    assert clock.monotonic(clock.position) == pytest.approx(now, abs=0.05)
+
+
+@pytest.mark.parametrize("pace", [1.3, 5.0])
+def test_an_input_that_catches_up_has_lost_nothing(pace: float) -> None:
+    clock, now = CaptureClock(RATE), 1000.0
+    for i in range(600):
+        behind = clock.position and max(0.0, now - 1000.0 - clock.position / RATE)
+        now += 4.0 if i == 100 else 0.1 / pace if behind > 0.1 else 0.1
+        assert clock.heard(RATE // 10, now) == 0
+    assert clock.monotonic(clock.position) == pytest.approx(now, abs=0.2)
+
+
+def test_lumps_of_two_seconds_some_of_them_late_are_no_pauses() -> None:
+    clock, chance = CaptureClock(RATE), np.random.default_rng(7)
+    for lump in range(100):
+        at = 2.0 * lump + chance.uniform(0, 0.8)
+        assert [clock.heard(RATE // 4, at + 0.001 * i) for i in range(8)] == [0] * 8
+
+
 def test_the_wall_clock_is_told_apart_from_the_monotonic_one() -> None:
     assert wall_offset() == pytest.approx(time.time() - time.monotonic(), abs=0.01)
     assert clock_id() == clock_id() != ""
