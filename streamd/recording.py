@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from streamd.counters import Counters
 from streamd.recorder.link import RecorderLink
-from streamd.recorder.messages import RecorderSpec
+from streamd.recorder.messages import LAST_SECONDS, RecorderSpec
 from streamd.requests import RecorderReport
 from streamd.sources import LiveSource
 from streamd.supervisor import Supervisor
@@ -74,3 +74,4 @@ class Recording:
         if self.link is not None:
             self.link.look()
             self._supervisor.end_input(CHILD)
+            self._supervisor.wait_for_end(CHILD, LAST_SECONDS + 0.5)

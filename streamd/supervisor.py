@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -132,6 +133,13 @@ class Supervisor:
         if child and child.process:
             _close_input(child.process)
             child.is_ending = True
+
+    def wait_for_end(self, name: str, timeout_seconds: float) -> None:
+        """Wait until a child has ended by itself, if it runs; no longer than this."""
+        child = self._children.get(name)
+        if child and child.process:
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(timeout_seconds)
 
     def reap(self) -> None:
         """Notice children that ended; one that ended with 0 has done its work and stays ended."""

@@ -14,14 +14,12 @@ import msgspec
 from streamd.errors import MessageError
 from streamd.pipe import FrameReader
 from streamd.recorder.desk import Desk
-from streamd.recorder.messages import RecorderSpec, Report, decode, encode_report
+from streamd.recorder.messages import LAST_SECONDS, RecorderSpec, Report, decode, encode_report
 from streamd.recorder.shelf import Shelf
 
 log = logging.getLogger("streamd.recorder")
 
 REPORT_SECONDS = 1.0
-LAST_SECONDS = 0.8
-"""What waits at the end of the input may take so long to be written: less than a daemon that stops waits for it."""
 NICENESS = 5
 """Hearing comes first."""
 _READ_BYTES = 1 << 18

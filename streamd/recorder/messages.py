@@ -14,6 +14,8 @@ from streamd.errors import MessageError
 from streamd.events import BROKEN_JSON, Event
 
 MAX_REPORT_BYTES = 1 << 16
+LAST_SECONDS = 3.0
+"""What waits at the end of the input may take so long to be written; a daemon that stops waits a little longer."""
 
 Pcm = NDArray[np.int16]
 """Samples, shape (n_samples,)."""

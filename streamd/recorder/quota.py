@@ -87,10 +87,11 @@ class Quota:
         return sorted(self._kept[kind].values(), key=lambda one: one.stem.name)
 
     def _remove(self, kind: str, one: _Kept) -> None:
-        for suffix in _SUFFIXES:
-            one.stem.with_name(one.stem.name + suffix).unlink(missing_ok=True)
         del self._kept[kind][one.stem]
-        self.n_removed += 1
+        with contextlib.suppress(PermissionError):  # it lies in somebody else's folder: not ours to count
+            for suffix in _SUFFIXES:
+                one.stem.with_name(one.stem.name + suffix).unlink(missing_ok=True)
+            self.n_removed += 1
         with contextlib.suppress(OSError):  # not empty
             one.stem.parent.rmdir()
 
@@ -98,13 +99,14 @@ class Quota:
         for kind in self._kept:
             found: dict[Path, _Kept] = {}
             for file in _files(self._folder / kind):
-                if _PART.fullmatch(file.name):
-                    Path(file).unlink(missing_ok=True)  # of a recorder that was killed
-                    continue
-                stem, suffix = Path(file.path).with_suffix(""), Path(file.path).suffix
-                if suffix in _SUFFIXES and _STEM.fullmatch(stem.name):
-                    n_bytes = file.stat(follow_symlinks=False).st_size
-                    found.setdefault(stem, _Kept(stem, 0)).n_bytes += n_bytes
+                with contextlib.suppress(PermissionError):  # it lies in somebody else's folder
+                    if _PART.fullmatch(file.name):
+                        Path(file).unlink(missing_ok=True)  # of a recorder that was killed
+                        continue
+                    stem, suffix = Path(file.path).with_suffix(""), Path(file.path).suffix
+                    if suffix in _SUFFIXES and _STEM.fullmatch(stem.name):
+                        n_bytes = file.stat(follow_symlinks=False).st_size
+                        found.setdefault(stem, _Kept(stem, 0)).n_bytes += n_bytes
             self._kept[kind] = found
 
 
@@ -119,5 +121,5 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # somebody else's folder has nothing of ours
         return []

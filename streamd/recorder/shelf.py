@@ -4,18 +4,21 @@ A file is whole as soon as it has its name: it is written under another one, syn
 file with the right name), and renamed. The folder is not synced: a power cut may cost the newest recordings, which is
 less than a disk that is made to wait twice for each.
 What the disk does not take waits in memory, is tried again every RETRY_SECONDS, and is dropped, the oldest first, only
-if more than MAX_WAITING_BYTES wait.
+if more than MAX_WAITING_BYTES or MOST_WAITING wait. A recording that can't be written for reasons of its own lets the
+others pass, and is dropped after MOST_TRIES.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -30,6 +33,9 @@ log = logging.getLogger("streamd.recorder")
 
 MAX_WAITING_BYTES = 32 << 20
 """PCM that waits for the disk at most."""
+MOST_WAITING = 1000
+"""Recordings that wait for it at most: those without audio have no PCM."""
+MOST_TRIES = 30
 RETRY_SECONDS = 2.0
 QUOTA_SECONDS = 600.0
 """What is too old is looked for this often while nothing is recorded."""
@@ -37,7 +43,25 @@ SLOW_SECONDS = 5.0
 """A disk that takes longer than this is said to hang."""
 MAX_NAME_BYTES = 200
 """Of a label as a folder's name; file systems allow 255."""
+_NOT_THE_DISK = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+}
+"""What is in the way of one name or one label's folder, where the folder of all can be written."""
 _COUNTS = {EVENTS: "n_recorded", NEAR_MISSES: "n_near_misses", WITHOUT_AUDIO: "n_without_audio"}
+
+
+@dataclass
+class _Waiting:
+    recording: Recording
+    n_tries: int = 0
 
 
 class Shelf:
@@ -48,7 +72,7 @@ class Shelf:
         self._folder = Path(spec.folder)
         self._max_bytes = spec.max_bytes
         self._quota = Quota(self._folder, spec.max_bytes, spec.max_days)
-        self._waiting: deque[Recording] = deque()
+        self._waiting: deque[_Waiting] = deque()
         """The first is the one that is being written, if one is."""
         self._changed = threading.Condition()
         self._is_closing = False
@@ -64,9 +88,9 @@ class Shelf:
     def put(self, recording: Recording) -> None:
         """Have a recording written; of too much that waits the oldest is dropped, and counted."""
         with self._changed:
-            self._waiting.append(recording)
+            self._waiting.append(_Waiting(recording))
             first = 0 if self._busy_since is None else 1
-            while len(self._waiting) > first + 1 and sum(map(_n_bytes, self._waiting)) > MAX_WAITING_BYTES:
+            while len(self._waiting) > first + 1 and self._is_too_much():
                 del self._waiting[first]
                 self._count(n_lost=1)
             self._changed.notify()
@@ -80,49 +104,87 @@ class Shelf:
             return replace(self._report, problem=problem, n_waiting=len(self._waiting))
 
     def close(self, seconds: float) -> None:
-        """Write what waits, as far as the disk takes it at once, and return after so long at the latest."""
+        """Write what waits, as far as the disk takes it at once; what is left after so long is lost, and said."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
         self._thread.join(seconds)
+        with self._changed:
+            if self._waiting:
+                log.warning(
+                    "%s: %d recordings are lost: they still waited at the end", self._folder, len(self._waiting)
+                )
+                self._count(n_lost=len(self._waiting))
+                self._waiting.clear()
+
+    def _is_too_much(self) -> bool:
+        return len(self._waiting) > MOST_WAITING or sum(map(_n_bytes, self._waiting)) > MAX_WAITING_BYTES
 
     def _work(self) -> None:
         """Write what waits; with nothing to write, see to the quota, and whether a problem is over."""
-        recording = None
+        one: _Waiting | None = None
+        n_failed = 0
+        """Recordings one after the other that could not be written for reasons of their own."""
         while True:
             with self._changed:
                 self._busy_since = time.monotonic()
-            problem = self._attempt(recording)
+            problem, is_its_own = self._attempt(one.recording if one else None)
             with self._changed:
                 self._busy_since = None
-                if problem != self._problem:
-                    log.warning("%s", problem or f"{self._folder}: recordings are written again")
-                self._problem = problem
-                if problem:
-                    self._changed.wait_for(lambda: self._is_closing, RETRY_SECONDS)
-                elif recording is not None:
+                if one is not None and not self._waiting:
+                    return  # `close` gave it up
+                n_failed = n_failed + 1 if is_its_own else 0
+                others_wait = n_failed > 0 and n_failed < len(self._waiting)
+                if is_its_own:
+                    self._pass_over(problem)
+                elif not problem and one is not None:
                     self._waiting.popleft()
-                if self._is_closing and (problem or not self._waiting):
+                if not others_wait:
+                    if problem != self._problem:
+                        log.warning("%s", problem or f"{self._folder}: recordings are written again")
+                    self._problem = problem
+                    if problem:
+                        n_failed = 0
+                        self._changed.wait_for(lambda: self._is_closing, RETRY_SECONDS)
+                if self._is_closing and (not self._waiting or (problem and not others_wait)):
                     return
                 if not self._waiting and not problem:
                     self._changed.wait_for(lambda: self._waiting or self._is_closing, QUOTA_SECONDS)
-                recording = self._waiting[0] if self._waiting else None
+                one = self._waiting[0] if self._waiting else None
 
-    def _attempt(self, recording: Recording | None) -> str:
-        """Write one recording, if there is one; return what is in the way, or ""."""
+    def _pass_over(self, problem: str) -> None:
+        """Put the first at the end of the line, or drop it, if it was there often enough."""
+        one = self._waiting.popleft()
+        one.n_tries += 1
+        if one.n_tries < MOST_TRIES:
+            self._waiting.append(one)
+        else:
+            log.warning("%s is lost: %s", one.recording.stem, problem)
+            self._count(n_lost=1)
+
+    def _attempt(self, recording: Recording | None) -> tuple[str, bool]:
+        """Write one recording, if there is one; return what is in the way, or "", and if it is in its way alone."""
+        is_writing = False
         try:
             if not self._folder.is_dir():
-                return f"{self._folder}: there is no such folder; make it, or mount its disk"
+                return f"{self._folder}: there is no such folder; make it, or mount its disk", False
             if not os.access(self._folder, os.W_OK | os.X_OK):
-                return f"{self._folder}: this user may not write there"
+                return f"{self._folder}: this user may not write there", False
             self._quota.enforce(time.time(), time.monotonic())
             if recording is not None:
+                is_writing = True
                 self._write(recording)
         except OSError as error:
-            return f"{self._folder}: {error.strerror or error}"
+            problem = f"{error.filename or self._folder}: {error.strerror or error}"
+            return problem, is_writing and error.errno in _NOT_THE_DISK
+        except Exception as error:  # a thread that ends would record nothing for ever, in silence
+            problem = f"{self._folder}: {type(error).__name__}: {error}"
+            if problem != self._problem:
+                log.exception("a recording can't be written")
+            return problem, is_writing
         with self._changed:
             self._report = replace(self._report, n_bytes=self._quota.n_bytes, n_removed=self._quota.n_removed)
-        return ""
+        return "", False
 
     def _write(self, recording: Recording) -> None:
         is_near_miss = recording.beside.kind == "near_miss"
@@ -153,19 +215,23 @@ class Shelf:
 
 def folder_name(label: str) -> str:
     """Return a label as the name of a folder: itself, as far as a file system can have it."""
-    plain = "".join("-" if character == "/" or not character.isprintable() else character for character in label)
-    short = plain.strip().lstrip(".").encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    plain = "".join(one if one.isprintable() and one not in '/\\<>:"|?*' else "-" for one in label)
+    short = plain.strip().lstrip(".").encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return short or "-"
 
 
-def _n_bytes(recording: Recording) -> int:
-    return 0 if recording.pcm is None else recording.pcm.nbytes
+def _n_bytes(one: _Waiting) -> int:
+    return 0 if one.recording.pcm is None else one.recording.pcm.nbytes
 
 
 def _flac(pcm: Pcm, sample_rate: int) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, pcm, sample_rate, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
+    # soundfile writes to a Python object through callbacks, which need memory that is writable and executable; a
+    # hardened service has none. Where there is no file in memory there is no such service.
+    with os.fdopen(os.memfd_create("flac"), "r+b") if hasattr(os, "memfd_create") else io.BytesIO() as file:
+        target = file if isinstance(file, io.BytesIO) else file.fileno()
+        soundfile.write(target, pcm, sample_rate, format="FLAC", subtype="PCM_16", closefd=False)
+        file.seek(0)
+        return file.read()
 
 
 def _write_whole(part: Path, data: bytes, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -115,3 +116,17 @@ def test_what_was_removed_by_hand_makes_room_when_the_disk_is_looked_at_again(tm
     assert quota.n_bytes == 3_000
     quota.enforce(NOW.timestamp(), RESCAN_SECONDS)
     assert quota.n_bytes == 0
+
+
+def test_a_folder_of_somebody_else_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, EVENTS, NOW)
+    write(tmp_path, EVENTS, NOW, label="root's")
+    real = os.scandir
+
+    def refusing(folder: Path) -> object:
+        if Path(folder).name == "root's":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # a test may run as root, who may read everything
+    assert enforce(tmp_path).n_bytes == 1_000

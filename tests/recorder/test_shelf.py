@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,6 +106,8 @@ def test_an_event_without_audio_lies_apart_from_the_clips(tmp_path: Path) -> Non
         ("a\nb\0c", "a-b-c"),
         ("ß" * 200, "ß" * 100),
         ("", "-"),
+        ('Who: "me"? a\\b|c*<d>', "Who- -me-- a-b-c--d-"),
+        ("Rain...", "Rain"),
     ],
 )
 def test_a_label_is_its_own_folder_wherever_a_disk_can_have_it(label: str, folder: str, tmp_path: Path) -> None:
@@ -243,3 +247,70 @@ def test_a_disk_that_hangs_holds_up_nobody_and_is_told_of(tmp_path: Path, monkey
         until(shelf, lambda report: report.n_recorded == 2 and not report.problem)
     hangs.unlink()
     assert len(recorded(tmp_path)) == 2
+
+
+HARDENED = """
+import ctypes, sys
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+if prctl(65, 1, 0, 0, 0):
+    sys.exit(77)
+import numpy as np
+from streamd.recorder.shelf import _flac
+sys.stdout.buffer.write(_flac(np.arange(1000, dtype=np.int16), 16_000))
+"""
+"""PR_SET_MDWE, what MemoryDenyWriteExecute=yes of a unit does."""
+
+
+def test_flac_is_written_without_memory_that_is_writable_and_executable() -> None:
+    done = subprocess.run([sys.executable, "-c", HARDENED], capture_output=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("this kernel knows no PR_SET_MDWE")
+    assert done.returncode == 0, done.stderr.decode()
+    found, _rate = soundfile.read(io.BytesIO(done.stdout), dtype="int16")
+    np.testing.assert_array_equal(found, np.arange(1000))
+
+
+def test_a_recording_that_has_no_place_lets_the_others_pass_and_is_dropped_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelves, "RETRY_SECONDS", 0.05)
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "Dog").write_text("notes")
+    with a_shelf(tmp_path) as shelf:
+        for i, label in enumerate(["Dog", "Cat", "Cat"]):
+            shelf.put(recording(i, label=label))
+        until(shelf, lambda report: report.n_recorded == 2)
+        assert until(shelf, lambda report: bool(report.problem)).problem.startswith(f"{tmp_path}/events/Dog: ")
+        report = until(shelf, lambda report: report.n_lost == 1 and not report.problem)
+        assert (report.n_recorded, report.n_waiting) == (2, 0)
+
+
+def test_a_fault_of_our_own_does_not_end_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelves, "RETRY_SECONDS", 0.05)
+    real = shelves._flac
+    monkeypatch.setattr(shelves, "_flac", lambda *_: (_ for _ in ()).throw(MemoryError("none")))
+    with a_shelf(tmp_path) as shelf:
+        shelf.put(recording())
+        assert until(shelf, lambda report: bool(report.problem)).problem == f"{tmp_path}: MemoryError: none"
+        monkeypatch.setattr(shelves, "_flac", real)
+        until(shelf, lambda report: report.n_recorded == 1 and not report.problem)
+
+
+def test_recordings_without_audio_do_not_wait_without_bound(tmp_path: Path) -> None:
+    quiet = recording()
+    with a_shelf(tmp_path / "away") as shelf:
+        for _ in range(shelves.MOST_WAITING + 50):
+            shelf.put(Recording(quiet.stem, "Dog", Beside(kind="event", audio=None), None))
+        report = shelf.report()
+        assert shelves.MOST_WAITING <= report.n_waiting <= shelves.MOST_WAITING + 1
+        assert report.n_waiting + report.n_lost == shelves.MOST_WAITING + 50
+
+
+def test_what_still_waits_at_the_end_is_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shelf = Shelf(RecorderSpec(folder=str(tmp_path / "away")))
+    shelf.start()
+    for i in range(3):
+        shelf.put(recording(i))
+    shelf.close(3)
+    assert (shelf.report().n_lost, shelf.report().n_waiting) == (3, 0)
+    assert f"{tmp_path}/away: 3 recordings are lost: they still waited at the end" in caplog.messages
