@@ -7,12 +7,12 @@ says nothing any more hangs, whatever its process looks like.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping
 
 from streamd.capture import specs
 from streamd.capture.specs import Command, Microphone, Recording, Spec
 from streamd.config import Source
+from streamd.environment import child_command
 from streamd.sources import LiveSource
 from streamd.supervisor import Supervisor
 
@@ -42,7 +42,7 @@ class Agents:
         if source.capture is None:
             return
         self._captures[source.name] = source.capture
-        command = [sys.executable, "-m", "streamd.capture", source.name, self._audio_at, specs.encode(source.capture)]
+        command = child_command("streamd.capture", source.name, self._audio_at, specs.encode(source.capture))
         self._supervisor.start(source.name, [*command, "--child-of", str(os.getpid())])
 
     def end(self, source: str) -> None:

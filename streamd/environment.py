@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 MOST_FILES = 65_536
 """More agents than one processor or GPU hears."""
@@ -18,6 +19,15 @@ def prepare() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def child_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of ours in a process of its own, by this interpreter.
+
+    `python -m` alone would look for every module in the current folder first, which is anybody's: a msgspec.py in it
+    would be run. -P leaves that folder out; PYTHONPATH counts as ever.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def many_files() -> None:

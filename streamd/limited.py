@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from streamd.capture import parent
-from streamd.environment import prepare
+from streamd.environment import child_command, prepare
 from streamd.errors import ModelError, StreamdError
 from streamd.model import Model
 
@@ -45,7 +45,7 @@ def try_model(file: Path, seconds: float = TRIAL_SECONDS) -> str:
         ModelError: the file is refused, or the child crashed, took too long or wanted too much memory.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamd.limited", str(file), str(os.getpid())],
+        child_command("streamd.limited", str(file), str(os.getpid())),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # onnxruntime is loud there; what is to be said comes on the pipe

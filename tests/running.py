@@ -38,7 +38,7 @@ class RunningDaemon:
         file.write_text(config)
         self.events_at = f"ipc://{folder}/events.sock"
         self.control_at = f"ipc://{folder}/control.sock"
-        self._command = [*before, sys.executable, "-m", "streamd", "run", "-c", str(file)]
+        self._command = [*before, sys.executable, "-P", "-m", "streamd", "run", "-c", str(file)]
         variables = {"RUNTIME_DIRECTORY": str(folder), "STATE_DIRECTORY": str(folder), "PYTHONWARNINGS": "error"}
         self._options = {"env": {**environment, **variables}, **options}
         self.start()

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from streamd.environment import child_command
+
 Device = Literal["auto", "cpu", "cuda"]
 STOP_SECONDS = 10.0
 
@@ -69,7 +71,7 @@ def cores() -> tuple[int | None, int | None]:
 @contextmanager
 def started(job: Job, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a job in a process of its own, in which folder is the runtime folder; it ends when we are done with it."""
-    command = [sys.executable, "-m", "streamd.bench", msgspec.json.encode(job).decode(), str(os.getpid())]
+    command = child_command("streamd.bench", msgspec.json.encode(job).decode(), str(os.getpid()))
     environment = {**os.environ, "RUNTIME_DIRECTORY": str(folder)}
     with (folder / f"{job.__struct_config__.tag}.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)

@@ -23,6 +23,7 @@ import msgspec
 
 from streamd import shipped
 from streamd.capture import parent
+from streamd.environment import child_command
 from streamd.errors import EndpointError
 from streamd.events import Event, State
 from streamd.gap import Gap
@@ -127,7 +128,7 @@ def _a_daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     config.write_bytes(msgspec.json.encode({"sources": sources, "journal": False}))
     with (folder / "log").open("wb") as log:
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "streamd", "run", "-c", config],
+            child_command("streamd", "run", "-c", str(config)),
             env={**os.environ, "RUNTIME_DIRECTORY": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,

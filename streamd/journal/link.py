@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from streamd.counters import Counters
+from streamd.environment import child_command
 from streamd.errors import EndpointError, MessageError
 from streamd.events import Event, JournalState, Time
 from streamd.journal.backlog import Backlog, backlog_file
@@ -89,7 +89,7 @@ class JournalLink:
         self._socket, self._child_end = ends
         self._socket.setblocking(False)
         start = Start(spec=spec, run=run, listen_at=listen_at)
-        self.command = [sys.executable, "-m", "streamd.journal", msgspec.json.encode(start).decode()]
+        self.command = child_command("streamd.journal", msgspec.json.encode(start).decode())
         self.output = self._child_end.fileno()
         """What the child must have as its standard output."""
 

@@ -6,7 +6,6 @@ Nothing here waits: what the pipe has no room for is lost to the recorder, and c
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from streamd.blocks import Block
 from streamd.counters import Counters
 from streamd.detector import Detector, Hop
+from streamd.environment import child_command
 from streamd.errors import MessageError
 from streamd.events import Event
 from streamd.pipe import Pipe
@@ -62,7 +62,7 @@ class RecorderLink:
     @property
     def command(self) -> Sequence[str]:
         """The command that starts its process …"""
-        return [sys.executable, "-m", "streamd.recorder", msgspec.json.encode(self._spec).decode()]
+        return child_command("streamd.recorder", msgspec.json.encode(self._spec).decode())
 
     @property
     def output(self) -> int:

@@ -100,6 +100,19 @@ recorder: {{folder: {folder}, pre_roll_seconds: 1, post_roll_seconds: 0.5, near_
     assert any(line.split()[:2] == ["Crow", "4"] for line in done.stdout.splitlines())
 
 
+def test_no_child_runs_what_lies_in_the_folder_where_the_daemon_was_started(
+    crows: Path, folder: Path, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "msgspec.py").write_text(f"import os\nopen({str(ran)!r}, 'w').close()\nos._exit(1)\n")
+    config = f"sources: {{yard: {{recording: {crows}}}}}\nrecorder: {{folder: {folder}}}"
+    with a_daemon(config, cwd=tmp_path) as daemon, daemon.subscriber() as subscriber:
+        collect(subscriber, has_status("live"))  # its agent runs
+        recorder_of(daemon)
+        wait_for(lambda: daemon.status().recorder and daemon.status().journal)
+        assert not ran.exists()
+
+
 def test_without_a_recorder_in_the_configuration_there_is_none(crows: Path) -> None:
     with a_daemon(f"sources: {{yard: {{recording: {crows}}}}}") as daemon, daemon.subscriber() as subscriber:
         collect(subscriber, has_status("live"))
