@@ -43,8 +43,8 @@ def agents(asked: Asked) -> Agents:
 
 def test_an_agent_is_told_its_source_the_endpoint_and_what_it_captures(asked: Asked, agents: Agents) -> None:
     (_, kitchen), (_, porch) = asked.started
-    assert kitchen[3:5] == ["kitchen", "ipc://audio"]
-    assert specs.decode(porch[5]) == Command(arguments=("ffmpeg",))
+    assert kitchen[4:6] == ["kitchen", "ipc://audio"]
+    assert specs.decode(porch[6]) == Command(arguments=("ffmpeg",))
 
 
 def test_a_take_that_brings_no_audio_is_a_stall_sooner_than_a_device_that_is_looked_for(
