@@ -370,7 +370,7 @@ class LiveSource:
         elif began and self.hello is not None:
             self._before = (began, self.hello.clock_id)
         if self.recorder:
-            self.recorder.end([take.name for take in self._takes.values()])
+            self.recorder.end(self.name, [take.name for take in self._takes.values()])
         self._takes = {}
 
     def _close_events(self, reason: EndReason) -> None:

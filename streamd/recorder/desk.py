@@ -14,7 +14,7 @@ import msgspec
 
 from streamd.events import Event, Time, at, slug
 from streamd.recorder.kept import KeptAudio
-from streamd.recorder.messages import Heard, High, Over, Pcm, RecorderSpec, Told, ToRecorder
+from streamd.recorder.messages import Heard, High, Over, Pcm, RecorderSpec, Take, Told, ToRecorder
 from streamd.recorder.near_misses import NearMiss, NearMisses
 
 MOST_CLIPS = 32
@@ -82,8 +82,8 @@ class Desk:
 
     def __init__(self, spec: RecorderSpec) -> None:
         self._spec = spec
-        self._kept: dict[str, KeptAudio] = {}
-        self._clips: dict[str, dict[str, _Clip]] = {}
+        self._kept: dict[Take, KeptAudio] = {}
+        self._clips: dict[Take, dict[str, _Clip]] = {}
         """By take and event_id."""
         self._near_misses = NearMisses(spec.longest_seconds)
 
@@ -98,30 +98,31 @@ class Desk:
                 self._near_misses.high(message)
                 return []
             case Over():
-                return self._end(message.take)
+                return self._end((message.source, message.take))
 
     def close(self) -> list[Recording]:
         """Return what is left, cut off where the audio ends."""
         return [done for take in {**self._kept, **self._clips} for done in self._end(take)]
 
     def _hear(self, heard: Heard, pcm: Pcm) -> list[Recording]:
-        kept = self._kept.get(heard.take)
+        this = heard.source, heard.take
+        kept = self._kept.get(this)
         done = []
         if kept is not None and heard.first_sample != kept.end_sample:
-            done = self._break_off(heard.take)
+            done = self._break_off(this)
             kept = None
         if kept is None:
             for take, other in list(self._kept.items()):  # their ends may have been lost
-                if (other.source, other.sample_rate) == (heard.source, heard.sample_rate):
+                if (take[0], other.sample_rate) == (heard.source, heard.sample_rate):
                     done += self._end(take)
-            kept = self._kept[heard.take] = KeptAudio(heard)
+            kept = self._kept[this] = KeptAudio(heard)
         kept.push(heard, pcm)
-        self._look_for_near_misses(heard.take, kept, kept.end_sample)
-        done += self._finish(heard.take)
-        self._forget(heard.take, kept)
+        self._look_for_near_misses(this, kept, kept.end_sample)
+        done += self._finish(this)
+        self._forget(this, kept)
         return done
 
-    def _break_off(self, take: str) -> list[Recording]:
+    def _break_off(self, take: Take) -> list[Recording]:
         """The audio of a take has a hole here, or ends."""
         kept = self._kept.get(take)
         if kept is not None:
@@ -132,21 +133,22 @@ class Desk:
         self._kept.pop(take, None)
         return done
 
-    def _end(self, take: str) -> list[Recording]:
+    def _end(self, take: Take) -> list[Recording]:
         done = self._break_off(take)
         return done + [_recording(clip) for clip in self._clips.pop(take, {}).values()]
 
-    def _look_for_near_misses(self, take: str, kept: KeptAudio, position: int | None) -> None:
+    def _look_for_near_misses(self, take: Take, kept: KeptAudio, position: int | None) -> None:
         for miss in self._near_misses.over(take, kept.sample_rate, position):
             if self._has_room():
                 key = f"{miss.model}/{miss.label}/{miss.onset_sample}"
                 self._clips.setdefault(take, {})[key] = self._clip(miss)
 
     def _tell(self, event: Event) -> list[Recording]:
-        self._near_misses.told(event.take, event.model, event.label)
+        take = event.source, event.take
+        self._near_misses.told(take, event.model, event.label)
         if not self._spec.wants(event.label):
             return []
-        clips = self._clips.setdefault(event.take, {})
+        clips = self._clips.setdefault(take, {})
         known = clips.get(event.event_id)
         if known is not None:
             known.sound, known.wanted_end = event, self._clip(event).wanted_end
@@ -154,9 +156,9 @@ class Desk:
             clips[event.event_id] = self._clip(event)
         elif event.phase == "offset":
             return [_recording(self._clip(event))]
-        if event.take not in self._kept and event.phase == "offset":
+        if take not in self._kept and event.phase == "offset":
             return [_recording(clips.pop(event.event_id))]
-        return self._finish(event.take)
+        return self._finish(take)
 
     def _has_room(self) -> bool:
         return sum(map(len, self._clips.values())) < MOST_CLIPS
@@ -173,7 +175,7 @@ class Desk:
             latest_end=sound.onset_sample + longest + post,
         )
 
-    def _finish(self, take: str) -> list[Recording]:
+    def _finish(self, take: Take) -> list[Recording]:
         """Hand out what has all of its audio; a sound that still sounds waits for its offset."""
         kept, clips = self._kept.get(take), self._clips.get(take, {})
         done = []
@@ -193,7 +195,7 @@ class Desk:
             first = max(clip.wanted_first, kept.first_sample)
             clip.audio = kept, first, kept.cut(first, end)
 
-    def _forget(self, take: str, kept: KeptAudio) -> None:
+    def _forget(self, take: Take, kept: KeptAudio) -> None:
         pre = round(self._spec.pre_roll_seconds * kept.sample_rate)
         late = round(LATE_SECONDS * kept.sample_rate)
         begun = self._near_misses.needed_from(take, kept.end_sample)

@@ -14,7 +14,6 @@ class KeptAudio:
 
     def __init__(self, first: Heard) -> None:
         """Prepare for the audio that begins with this message."""
-        self.source = first.source
         self.sample_rate = first.sample_rate
         self.first_sample = self.end_sample = first.first_sample
         """What is kept: [first_sample, end_sample)."""

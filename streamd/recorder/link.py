@@ -122,10 +122,10 @@ class RecorderLink:
         if wanted and not self._send(encode(message)):
             self._counters.add("recorder.lost_scores")
 
-    def end(self, takes: Sequence[str]) -> None:
-        """Tell that no more audio comes of some takes."""
+    def end(self, source: str, takes: Sequence[str]) -> None:
+        """Tell that no more audio comes of some takes of a source."""
         for take in takes:
-            if not self._send(encode(Over(take=take))):
+            if not self._send(encode(Over(source=source, take=take))):
                 self._counters.add("recorder.lost_ends")
 
     def _send(self, payload: bytes) -> bool:

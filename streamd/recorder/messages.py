@@ -17,6 +17,8 @@ MAX_REPORT_BYTES = 1 << 16
 LAST_SECONDS = 3.0
 """What waits at the end of the input may take so long to be written; a daemon that stops waits a little longer."""
 
+Take = tuple[str, str]
+"""A source and its take: sources of one agent share theirs."""
 Pcm = NDArray[np.int16]
 """Samples, shape (n_samples,)."""
 
@@ -85,8 +87,9 @@ class High(_Frame, frozen=True, kw_only=True, tag="high"):
 
 
 class Over(_Frame, frozen=True, kw_only=True, tag="over"):
-    """No more audio comes of a take."""
+    """No more audio comes of a source's take."""
 
+    source: str
     take: str
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from streamd.recorder.messages import High
+from streamd.recorder.messages import High, Take
 
 SILENCE_SECONDS = 1.0
 """A near-miss is over after this long without a score at the bound."""
@@ -47,31 +47,32 @@ class NearMisses:
     def __init__(self, longest_seconds: float) -> None:
         """Hand out a near-miss when it is over, or has lasted this long."""
         self._longest_seconds = longest_seconds
-        self._tracks: dict[tuple[str, str, str], _Track] = {}
+        self._tracks: dict[tuple[Take, str, str], _Track] = {}
 
     def high(self, message: High) -> None:
         """Take in the scores of a hop."""
+        take = message.source, message.take
         for label, score in message.scores.items():
-            track = self._tracks.get((message.take, message.model, label))
+            track = self._tracks.get((take, message.model, label))
             if track is None:
                 first = max(0, message.end_sample - message.hop_samples - message.onset_delay)
-                self._tracks[message.take, message.model, label] = _Track(message, first, score)
+                self._tracks[take, message.model, label] = _Track(message, first, score)
             else:
                 track.newest = message
                 track.peak = max(track.peak, score)
 
-    def told(self, take: str, model: str, label: str) -> None:
+    def told(self, take: Take, model: str, label: str) -> None:
         """Note that what sounds now was told as an event."""
         track = self._tracks.get((take, model, label))
         if track is not None:
             track.is_done = True
 
-    def needed_from(self, take: str, otherwise: int) -> int:
+    def needed_from(self, take: Take, otherwise: int) -> int:
         """Return from which sample on audio of a take may be needed for what is not over yet."""
         begun = (one.first_sample for key, one in self._tracks.items() if key[0] == take and not one.is_done)
         return min(begun, default=otherwise)
 
-    def over(self, take: str, sample_rate: int, position: int | None) -> list[NearMiss]:
+    def over(self, take: Take, sample_rate: int, position: int | None) -> list[NearMiss]:
         """Return what was over before a position of the take; with None, its end, all that is left of it."""
         found = []
         for key, track in list(self._tracks.items()):

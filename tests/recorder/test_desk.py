@@ -7,7 +7,7 @@ import pytest
 
 from streamd.recorder.desk import MOST_CLIPS, Desk, Recording
 from streamd.recorder.messages import Over, RecorderSpec
-from tests.recorder.audio import BLOCK, NOTHING, RATE, TAKE, offset, onset, pcm, play, score, tell
+from tests.recorder.audio import BLOCK, NOTHING, RATE, TAKE, heard, offset, onset, pcm, play, score, tell
 
 SPEC = RecorderSpec(folder="/", pre_roll_seconds=2.0, post_roll_seconds=1.0, longest_seconds=10.0, near_miss=0.3)
 
@@ -87,7 +87,7 @@ def test_of_a_sound_that_goes_on_for_long_its_beginning_is_kept_and_no_more() ->
     play(desk, 0, 5_500)
     tell(desk, dog)
     assert play(desk, 5_500, 900_000) == []
-    kept = desk._kept[TAKE]
+    kept = desk._kept["kitchen", TAKE]
     assert kept.end_sample - kept.first_sample <= (2 + 10 + 1) * RATE
     [done] = tell(desk, offset(dog, 899_000))
     check(done, 3_000, 16_000, is_whole=False)
@@ -104,7 +104,7 @@ def test_the_end_of_a_take_ends_its_recordings(how: str) -> None:
     tell(desk, cat)
     assert tell(desk, offset(dog, 5_400)) == []
     done = {
-        "over": lambda: desk.take_in(Over(take=TAKE), NOTHING),
+        "over": lambda: desk.take_in(Over(source="kitchen", take=TAKE), NOTHING),
         "close": desk.close,
         "another take": lambda: play(desk, 0, BLOCK, "another"),
     }[how]()
@@ -112,7 +112,7 @@ def test_the_end_of_a_take_ends_its_recordings(how: str) -> None:
     check(done[0], 3_000, 5_500, is_whole=False)
     check(done[1], 3_200, 5_500, is_whole=False)
     assert done[1].beside.event == cat  # its offset never came
-    assert list(desk._kept) == (["another"] if how == "another take" else [])
+    assert [take for _source, take in desk._kept] == (["another"] if how == "another take" else [])
 
 
 def test_labels_that_are_not_asked_for_are_left_out_and_some_have_no_audio() -> None:
@@ -152,6 +152,22 @@ def test_more_sounds_at_once_than_memory_is_meant_for_are_kept_without_audio() -
     done = [one for each in reversed(sounding) for one in tell(desk, offset(each, 5_300))]
     assert [one.pcm for one in done] == [None, None]
     assert len([one for one in play(desk, 5_500, 7_000) if one.pcm is not None]) == MOST_CLIPS
+
+
+def test_two_sources_of_one_agent_share_a_take_and_no_audio() -> None:
+    desk = Desk(SPEC)
+    dog = onset(5_000)
+    done: list[Recording] = []
+    for begin in range(0, 8_000, BLOCK):
+        done += play(desk, begin, begin + BLOCK)
+        done += desk.take_in(heard(begin, source="porch"), np.zeros(BLOCK, np.int16))
+        if begin == 5_500:
+            done += tell(desk, dog)
+        if begin == 6_000:
+            done += desk.take_in(Over(source="porch", take=TAKE), NOTHING)
+            done += tell(desk, offset(dog, 5_800))
+    [one] = done
+    check(one, 3_000, 6_800, is_whole=True)
 
 
 def near_misses(scores: list[float], events: dict[int, str] | None = None) -> list[Recording]:

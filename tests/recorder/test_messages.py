@@ -37,7 +37,9 @@ HIGH = High(
 )
 
 
-@pytest.mark.parametrize("message", [Told(event=ONSET), HIGH, Over(take="a\nb")], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(
+    "message", [Told(event=ONSET), HIGH, Over(source="kitchen", take="a\nb")], ids=lambda one: type(one).__name__
+)
 def test_a_message_comes_back_as_it_was(message: ToRecorder) -> None:
     found, pcm = decode(encode(message))
     assert (found, len(pcm)) == (message, 0)
