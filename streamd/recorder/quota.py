@@ -6,6 +6,7 @@ Only files that are named as the recorder names them are counted and removed: wh
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ RESCAN_SECONDS = 3600.0
 """Who removes recordings by hand gets their room after this long at the latest."""
 NO_CLOCK_YEAR = 2020
 """A host without a clock begins in 1970: what was recorded then has no age."""
+EVEN_SECONDS = 3600.0
+"""Nothing is old before the clock has gone evenly for so long, or a moment of a wrong one would cost everything …"""
+STEP_SECONDS = 10.0
+OLD_PART = 0.1
+"""… and of what is old then, at most this part of all goes at one look."""
 _STEM = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)-[a-z0-9-]+")
 _SUFFIXES = {".flac", ".json"}
 _PART = re.compile(r"\.\d{8}T\d{6}\.\d{3}Z-[a-z0-9-]+\.(flac|json)\.part")
@@ -43,6 +49,10 @@ class Quota:
         self._max_age_seconds = max_days * 86_400
         self._kept: dict[str, dict[Path, _Kept]] = {EVENTS: {}, NEAR_MISSES: {}, WITHOUT_AUDIO: {}}
         self._scanned_at = -RESCAN_SECONDS
+        self._ahead: float | None = None
+        """How far the clock is ahead of the monotonic one …"""
+        self._even_since = 0.0
+        """… and since when, in seconds of that one."""
         self.n_removed = 0
 
     @property
@@ -69,11 +79,8 @@ class Quota:
         if monotonic - self._scanned_at >= RESCAN_SECONDS:
             self._scan()
             self._scanned_at = monotonic
-        oldest = datetime.fromtimestamp(max(0.0, now - self._max_age_seconds), UTC).strftime("%Y%m%dT%H%M%S")
-        for each in self._kept:
-            for one in self._by_age(each):
-                if f"{NO_CLOCK_YEAR}" <= one.stem.name < oldest:
-                    self._remove(each, one)
+        if self._has_gone_evenly(now, monotonic):
+            self._remove_old(now)
         near = self._kept[NEAR_MISSES]
         more = n_bytes if kind == NEAR_MISSES else 0
         while near and self._bytes_of(NEAR_MISSES) + more > NEAR_MISS_PART * self._max_bytes:
@@ -82,6 +89,25 @@ class Quota:
             oldest_of = {each: self._by_age(each)[0] for each, kept in self._kept.items() if kept}
             first = min(oldest_of, key=lambda each: oldest_of[each].stem.name)
             self._remove(first, oldest_of[first])
+
+    def _has_gone_evenly(self, now: float, monotonic: float) -> bool:
+        ahead = now - monotonic
+        if self._ahead is None or abs(ahead - self._ahead) > STEP_SECONDS:
+            self._even_since = monotonic
+        self._ahead = ahead
+        return monotonic - self._even_since >= EVEN_SECONDS
+
+    def _remove_old(self, now: float) -> None:
+        oldest = datetime.fromtimestamp(max(0.0, now - self._max_age_seconds), UTC).strftime("%Y%m%dT%H%M%S")
+        old = [
+            (one.stem.name, kind, one)
+            for kind, kept in self._kept.items()
+            for one in kept.values()
+            if f"{NO_CLOCK_YEAR}" <= one.stem.name < oldest
+        ]
+        most = math.ceil(OLD_PART * sum(map(len, self._kept.values())))
+        for _name, kind, one in sorted(old, key=lambda each: each[0])[:most]:
+            self._remove(kind, one)
 
     def _by_age(self, kind: str) -> list[_Kept]:
         return sorted(self._kept[kind].values(), key=lambda one: one.stem.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.recorder.quota import EVENTS, NEAR_MISSES, RESCAN_SECONDS, WITHOUT_AUDIO, Quota
+from streamd.recorder.quota import EVEN_SECONDS, EVENTS, NEAR_MISSES, RESCAN_SECONDS, WITHOUT_AUDIO, Quota
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -34,8 +34,10 @@ def stems(folder: Path, kind: str) -> set[str]:
 
 
 def enforce(folder: Path, max_bytes: int = 1_000_000, max_days: float = 30.0, now: datetime = NOW) -> Quota:
+    """Look, while the clock goes evenly for long enough, until all is done."""
     quota = Quota(folder, max_bytes, max_days)
-    quota.enforce(now.timestamp(), 0.0)
+    for monotonic in (0.0, *(EVEN_SECONDS + i for i in range(12))):
+        quota.enforce(now.timestamp() + monotonic, monotonic)
     return quota
 
 
@@ -114,7 +116,7 @@ def test_what_was_removed_by_hand_makes_room_when_the_disk_is_looked_at_again(tm
     for file in (tmp_path / EVENTS / "Dog").glob("*"):
         file.unlink()
     assert quota.n_bytes == 3_000
-    quota.enforce(NOW.timestamp(), RESCAN_SECONDS)
+    quota.enforce(NOW.timestamp(), EVEN_SECONDS + 2 * RESCAN_SECONDS)
     assert quota.n_bytes == 0
 
 
@@ -130,3 +132,20 @@ def test_a_folder_of_somebody_else_is_passed_over(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "scandir", refusing)  # a test may run as root, who may read everything
     assert enforce(tmp_path).n_bytes == 1_000
+
+
+def test_a_clock_that_is_wrong_for_a_while_costs_nothing(tmp_path: Path) -> None:
+    kept = {write(tmp_path, EVENTS, NOW - timedelta(hours=i)) for i in range(5)}
+    quota, forward = Quota(tmp_path, 1_000_000, 30.0), 40 * DAY
+    for second in range(0, 20_000, 600):
+        is_wrong = 10_000 <= second < 12_000
+        quota.enforce((NOW + is_wrong * forward).timestamp() + second, second)
+    assert stems(tmp_path, EVENTS) == kept
+
+
+def test_what_is_old_goes_a_tenth_at_a_look_the_oldest_first(tmp_path: Path) -> None:
+    names = [write(tmp_path, EVENTS, NOW - (35 + i) * DAY) for i in range(20)]
+    quota = Quota(tmp_path, 1_000_000, 30.0)
+    for monotonic in (0.0, EVEN_SECONDS):
+        quota.enforce(NOW.timestamp() + monotonic, monotonic)
+    assert stems(tmp_path, EVENTS) == set(names[:18])
