@@ -39,9 +39,13 @@ MAX_HEADER_BYTES = 64 << 10
 MAX_SOURCES = 256
 """Sources of one agent."""
 
+MAX_DEAD_CHANNELS = 64
+"""So many are named; an input may have more."""
+
 _MAX_NAMES_KEPT = 16
 _Name = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 _Sources = Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_SOURCES)]
+_Channel = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 _MAX_SAMPLE = 2**53  # exact in a float, and far from the end of an int64
 _MAX_SECONDS = 1e11  # about the year 5000: beyond it, times can't be written
 _MIN_SECONDS = -1e9  # a host that boots in 1970 captures before it
@@ -140,8 +144,9 @@ class Block(_Kind, frozen=True, kw_only=True, tag="block"):
     """Samples lost right before this block (first_sample has moved on by as many)."""
     flags: tuple[Literal["agent_queue", "microphone"], ...] = ()
     """Why samples were lost."""
-    dead_channels: tuple[int, ...] = ()
-    """Channels of the input, counted from 1, that have no signal while another has; what is sent is their mean."""
+    dead_channels: Annotated[tuple[_Channel, ...], msgspec.Meta(max_length=MAX_DEAD_CHANNELS)] = ()
+    """Channels of the input, counted from 1, that have no signal while another has, MAX_DEAD_CHANNELS of them at most.
+    What is sent is the mean of all."""
     clock: ClockReport | None = None
     """What is known of the host's clocks: in the first block of a take, when that changes, and now and then."""
 

@@ -26,6 +26,8 @@ log = logging.getLogger("streamd")
 
 MAX_AT_ONCE = 64
 """Keys that are answered for before the daemon's loop goes on."""
+COUNT_SECONDS = 0.02
+"""How long the loop counts at once who connected; what then still waits is let go of, uncounted."""
 MAX_LINES = 100
 """Strangers that are told of in the log of one run; the counters go on."""
 
@@ -46,8 +48,9 @@ class Gate:
     """Binds the daemon's sockets, answers for the keys that connect, and counts.
 
     Counters: `connections.accepted` and `connections.established` (their difference were no ZeroMQ, said
-    nothing, or were refused), and `auth.refused`: at an endpoint that needs a key, without one, with
-    an unknown one, or with one that may not do what it asked for.
+    nothing, or were refused), `connections.uncounted` (how often there were too many to count), and
+    `auth.refused`: at an endpoint that needs a key, without one, with an unknown one, or with one that
+    may not do what it asked for.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Gate:
         self._pair = pair
         self._counters = counters
         self._context = context
-        self._monitors: list[tuple[zmq.Socket[bytes], frozenset[bytes]]] = []
+        self._monitors: list[tuple[zmq.Socket[bytes], zmq.Socket[Any], frozenset[bytes]]] = []
         self._guarded: list[tuple[endpoints.Word, zmq.Socket[Any], str]] = []
         self._cut: list[tuple[zmq.Socket[Any], str]] = []
         """Endpoints that are to be bound again."""
@@ -83,7 +86,7 @@ class Gate:
         """
         beyond = [endpoint for endpoint in listen_at if endpoints.is_beyond(endpoint)]
         here = [endpoint for endpoint in listen_at if endpoint not in beyond]
-        self._watch(socket, frozenset(endpoint.encode() for endpoint in here))
+        self._monitors.append(self._watch(socket, frozenset(endpoint.encode() for endpoint in here)))
         try:
             # ZeroMQ's options count for what is bound after them.
             endpoints.bind_all(socket, here, shared=word in ("events", "history"))
@@ -168,8 +171,15 @@ class Gate:
     def count(self) -> None:
         """Count who connected and who was turned away since the last call; to be called once a second."""
         self._bind_again()
-        for monitor, open_endpoints in self._monitors:
+        deadline = time.monotonic() + COUNT_SECONDS
+        for i, (monitor, socket, open_endpoints) in enumerate(self._monitors):
             while int(monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                if time.monotonic() > deadline:
+                    # Left for later, they would fill the memory: who connects is faster than who counts.
+                    self._monitors[i] = self._watch(socket, open_endpoints)
+                    monitor.close(0)
+                    self._counters.add("connections.uncounted")
+                    break
                 event, endpoint = monitor.recv_multipart(zmq.NOBLOCK)
                 (kind,) = struct.unpack("=H", event[:2])
                 if kind == zmq.EVENT_ACCEPTED:
@@ -185,19 +195,22 @@ class Gate:
 
     def close(self) -> None:
         """Close its sockets; those that it guards are their owners'."""
-        for monitor, _ in self._monitors:
+        for monitor, _, _ in self._monitors:
             monitor.close(0)
         if self.socket is not None:
             self.socket.close(0)
 
-    def _watch(self, socket: zmq.Socket[Any], open_endpoints: frozenset[bytes]) -> None:
+    def _watch(
+        self, socket: zmq.Socket[Any], open_endpoints: frozenset[bytes]
+    ) -> tuple[zmq.Socket[bytes], zmq.Socket[Any], frozenset[bytes]]:
+        """Have ZeroMQ tell who connects to a socket from now on, to nobody but the monitor that is returned."""
         name = f"inproc://gate-{os.urandom(6).hex()}"
         socket.monitor(name, _EVENTS)
         monitor = self._context.socket(zmq.PAIR)
         # Without a bound: a full queue would hold up ZeroMQ's own thread, and with it all audio.
         monitor.setsockopt(zmq.RCVHWM, 0)
         monitor.connect(name)
-        self._monitors.append((monitor, open_endpoints))
+        return monitor, socket, open_endpoints
 
     def _tell(self, line: str) -> None:
         if line not in self._told and len(self._told) < MAX_LINES:

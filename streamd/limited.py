@@ -42,15 +42,21 @@ def try_model(file: Path, seconds: float = TRIAL_SECONDS) -> str:
     """Return the SHA-256 of a model that was opened and verified on the processor by a child of this process.
 
     Raises:
-        ModelError: the file is refused, or the child crashed, took too long or wanted too much memory.
+        ModelError: the file is refused, or the child can't be started, crashed, took too long or wanted too much
+            memory.
     """
-    process = subprocess.Popen(
-        child_command("streamd.limited", str(file), str(os.getpid())),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # onnxruntime is loud there; what is to be said comes on the pipe
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            child_command("streamd.limited", str(file), str(os.getpid())),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # onnxruntime is loud there; what is to be said comes on the pipe
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ModelError(
+            f"{file}: no process can be started to try it ({error.strerror}); it is not loaded untried: try again later"
+        ) from error
     with process:
         try:
             said, _ = process.communicate(timeout=seconds)

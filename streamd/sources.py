@@ -65,6 +65,8 @@ class LiveSource:
     """Monotonic time at which its agent last got on: audio that advances, a hello, or word that it waits."""
     heard_at: float = 0.0
     """… and at which audio of it last came."""
+    _clock_news: wall.ClockNews = field(default_factory=wall.ClockNews)
+    _wait_told_at: float = 0.0
     _takes: dict[int, Take] = field(default_factory=dict)
     _before: tuple[Take, str] | None = None
     """The last take and the clock it was on: what lies between it and the next was lost."""
@@ -220,8 +222,8 @@ class LiveSource:
         return True
 
     def _note_clock(self, now: ClockReport) -> None:
-        before, self.clock = self.clock, now
-        if changed := wall.change_in_words(before, now):
+        self.clock = now
+        if changed := self._clock_news.hear(now):
             log.warning("%s: %s", self.name, changed)
             self.say_again(changed)
 
@@ -326,7 +328,9 @@ class LiveSource:
             return
         self.progress_at = time.monotonic()
         self.close("device")
-        if (self.status, self.detail) != ("waiting_for_device", detail):
+        is_due = self.progress_at - self._wait_told_at >= wall.TELL_SECONDS  # until then: it will say it again
+        if self.status != "waiting_for_device" or (detail != self.detail and is_due):
+            self._wait_told_at = self.progress_at
             self.say("waiting_for_device", detail)
 
     @property

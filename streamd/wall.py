@@ -5,6 +5,7 @@ Nothing is decided by wall time; it only dates what is told. A step of it is no 
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 
@@ -19,6 +20,8 @@ FASTEST_SLEW = 0.1
 """… and at most this part of the time between them."""
 UNBROKEN_SECONDS = 0.002
 """Clocks that were read further apart than this tell nothing: the process was interrupted between them."""
+TELL_SECONDS = 1.0
+"""An agent that has something new to say in every message is told of no more often than this."""
 _TRIES = 5
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 """Linux's clock that goes on while the host sleeps; its monotonic clock stands still."""
@@ -67,6 +70,23 @@ class WallClock:
 
     def _is_set_now(self) -> bool:
         return self._looked_at + self._offset >= EARLIEST
+
+
+class ClockNews:
+    """What happens to the clock of an agent's host, by its reports."""
+
+    def __init__(self) -> None:
+        self._told: ClockReport | None = None
+        self._told_at = -math.inf
+
+    def hear(self, now: ClockReport) -> str:
+        """Return in words what has happened since it was told last, or ""; too soon after that a later one tells it."""
+        if self._told is not None and time.monotonic() - self._told_at < TELL_SECONDS:
+            return ""
+        before, self._told = self._told, now
+        if changed := change_in_words(before, now):
+            self._told_at = time.monotonic()
+        return changed
 
 
 def _read() -> tuple[float, float, float]:

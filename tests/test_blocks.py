@@ -168,6 +168,9 @@ def test_a_hello_that_breaks_the_contract_is_refused(fields: dict[str, Any], rea
         ({"captured_at": -1e10}, "impossible time"),
         ({"monotonic": -1e300}, "impossible time"),
         ({"captured_at": None}, "Expected `float`, got `null`"),
+        ({"dead_channels": [0]}, "Expected `int` >= 1"),
+        ({"dead_channels": [65_536]}, "Expected `int` <= 65535"),
+        ({"dead_channels": [*range(1, 66)]}, "Expected `array` of length <= 64"),
         ({"flags": ["boredom"]}, "Invalid enum value 'boredom'"),
     ],
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from streamd import endpoints, keys
+from streamd import endpoints, gate, keys
 from streamd.counters import Counters
 from streamd.errors import EndpointError
 from streamd.gate import MAX_LINES, Gate
@@ -144,6 +144,29 @@ def test_who_claims_a_key_without_showing_it_has_none(door: Door, claim: bytes) 
         sender = door.socket.recv(copy=False)
         assert door.socket.recv() == b"hello"
     assert door.gate.key_of(sender) is None
+
+
+def test_more_connections_than_can_be_counted_are_let_go_of_and_the_next_ones_counted(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def came(n: int) -> list[zmq.Socket[bytes]]:
+        peers = [door.knock(door.plain) for _ in range(n)]
+        for _ in peers:
+            assert door.socket.poll(1000 * PATIENCE_SECONDS)
+            door.socket.recv_multipart()
+        return peers
+
+    peers = came(20)
+    with monkeypatch.context() as patched:
+        patched.setattr(gate, "COUNT_SECONDS", 0.0)
+        assert door.counted("connections.uncounted") == 1
+        assert door.counted("connections.accepted") < 20
+    before = door.counted("connections.established")
+    peers += came(3)
+    door.work(lambda: door.counted("connections.established") == before + 3)
+    assert door.counted("connections.uncounted") == 1
+    for peer in peers:
+        peer.close()
 
 
 def test_who_asks_for_control_is_heard_no_more_once_its_key_is_taken_away(door: Door) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,18 @@ def test_a_child_that_crashes_or_says_nonsense_is_a_line(
         ModelError, match=f"^{good}: the process that tried it {said}; the file is damaged, or no model$"
     ):
         try_model(good)
+
+
+def test_a_child_that_cannot_be_started_is_a_line(good: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(
+            ModelError, match=rf"^{good}: no process can be started to try it \(Too many open files\); "
+        ):
+            try_model(good)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_child_has_limits(good: Path, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamd import sources
+from streamd import sources, wall
 from streamd.blocks import Block, Bye, Hello, block_take
 from streamd.counters import Counters
 from streamd.detector import Detector
-from streamd.events import Event, Heartbeat, Level, Message, Score, State, slug
+from streamd.events import ClockReport, Event, Heartbeat, Level, Message, Score, State, slug
 from streamd.listeners import Listener
 from streamd.model import Model
 from streamd.publish import Publisher
@@ -483,6 +483,29 @@ def test_why_an_agent_gave_up_is_not_hidden_by_how_it_ended(model: Model) -> Non
         rig.source.wait("text.wav: this can't be read as a recording")
         (state,) = states(rig.told())
     assert (state.status, state.detail) == ("waiting_for_device", "text.wav: this can't be read as a recording")
+
+
+def test_an_agent_that_changes_its_mind_in_every_message_is_told_of_once_a_second(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_rig(model) as rig:
+        for i in range(50):
+            rig.source.wait(f"lacks this or that: {i % 2}")
+        assert [state.detail for state in states(rig.told())] == ["lacks this or that: 0"]
+        rig.hello("one")
+        position = rig.hear_all(quiet(0.04), clock=ClockReport(offset_seconds=0.0))
+        rig.told()
+        for i in range(51):
+            clock = ClockReport(offset_seconds=0.0, is_set=bool(i % 2), n_steps=i)
+            position = rig.hear_all(quiet(0.04), position, clock=clock)
+        n_told = len(states(rig.told()))
+        monkeypatch.setattr(wall, "TELL_SECONDS", 0.0)
+        later = ClockReport(offset_seconds=0.0, is_set=False, n_steps=51, last_step_seconds=3.0)
+        rig.hear_all(quiet(0.04), position, clock=later)
+        (state,) = states(rig.told())
+    assert n_told <= 5  # a second each
+    assert state.clock == later
+    assert "set forward by 3.0 s" in state.detail
 
 
 def test_scores_and_levels_are_made_only_while_somebody_asks(model: Model, fast_model: Model) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from streamd.blocks import MAX_DEAD_CHANNELS
 from streamd.capture.audio import mono
 
 LOOK_SECONDS = 1.0
@@ -26,7 +27,7 @@ class Channels:
     def __init__(self, sample_rate: int) -> None:
         """Prepare for samples at this rate, in Hz."""
         self.dead: tuple[int, ...] = ()
-        """Channels without a signal while another has one, counted from 1."""
+        """Channels without a signal while another has one, counted from 1; the first MAX_DEAD_CHANNELS of them."""
         self._look_samples = round(LOOK_SECONDS * sample_rate)
         self._n_unseen = self._look_samples
         self._n_flat: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -51,4 +52,4 @@ class Channels:
         self._n_alive = np.where(is_flat, 0, self._n_alive + 1)
         were = np.isin(np.arange(1, len(is_flat) + 1), self.dead)
         are = np.where(were, self._n_alive < ALIVE_LOOKS, self._n_flat >= DEAD_LOOKS)
-        self.dead = tuple((np.nonzero(are)[0] + 1).tolist())
+        self.dead = tuple((np.nonzero(are)[0] + 1).tolist()[:MAX_DEAD_CHANNELS])

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from streamd.blocks import Hello
+from streamd.blocks import MAX_DEAD_CHANNELS, Hello
 from streamd.capture.audio import mono
 from streamd.capture.channels import ALIVE_LOOKS, DEAD_LOOKS, Channels
 from streamd.capture.specs import Recording
@@ -50,6 +50,12 @@ def test_a_channel_that_dies_and_comes_back_is_told_twice(left: float) -> None:
 def test_a_click_does_not_make_a_channel_alive() -> None:
     dead = without(1, noise(DEAD_LOOKS + 1))
     assert hear(Channels(RATE), np.concatenate([dead, noise(1), dead, noise(1), dead])) == [(), (1,)]
+
+
+def test_of_many_dead_channels_no_more_are_named_than_a_block_may_name() -> None:
+    audio = np.zeros(((DEAD_LOOKS + 1) * RATE, MAX_DEAD_CHANNELS + 2), np.float32)
+    audio[:, :1] = noise(DEAD_LOOKS + 1, 1)
+    assert hear(Channels(RATE), audio)[-1] == tuple(range(2, MAX_DEAD_CHANNELS + 2))
 
 
 def test_silence_and_quiet_channels_are_not_dead() -> None:
