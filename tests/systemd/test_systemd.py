@@ -46,6 +46,13 @@ def test_the_readme_has_the_pages_commands_in_their_order() -> None:
         rest = rest.partition(f"{command}\n")[2]
 
 
+def test_no_unit_empties_dev_shm_where_the_daemon_of_the_same_user_has_its_backlog() -> None:
+    units = list((ROOT / "systemd").rglob("*.service"))
+    assert len(units) == 3
+    for unit in units:
+        assert not re.search(r"^RemoveIPC=", unit.read_text(), re.MULTILINE), unit
+
+
 def test_every_command_of_the_page_is_run_by_a_test_here() -> None:
     parts = re.findall(r"""(?:follow\(system, |block\()["']([^"']+)["']""", Path(__file__).read_text())
     assert {block(part) for part in [*parts, *SET_UP]} == set(BLOCKS)
@@ -265,6 +272,14 @@ def test_a_mistake_in_the_configuration_keeps_it_down_with_a_line_and_no_loop(sy
     assert "wrong.yaml:1: " in system.run("journalctl", "--unit", "streamd@wrong")
 
 
+def test_an_upgrade_with_a_mistake_in_the_configuration_is_an_upgrade(system: PrivateSystem) -> None:
+    system.run("sh", "-c", "echo 'source: {}' > /etc/streamd/main.yaml")
+    said = system.run("sh", "-c", "/var/lib/dpkg/info/streamd.postinst configure 0.0.1 2>&1")
+    assert "streamd: not every service has started again" in said
+    assert system.show(MAIN, "ActiveState") == "failed"
+    demo_again(system)
+
+
 def test_without_any_network_it_hears_as_well(system: PrivateSystem) -> None:
     follow(system, "drop-ins/ipc-only.conf")
     demo_again(system)
@@ -319,3 +334,7 @@ def test_the_package_goes_as_it_came(system: PrivateSystem) -> None:
     assert system.show(MAIN, "ActiveState") == "inactive"
     assert system.try_to_run("sh", "-c", "ls /usr/lib/streamd /usr/bin/streamd").returncode != 0
     assert system.run("cat", "/etc/streamd/main.yaml")
+    link = "/etc/systemd/system/multi-user.target.wants/streamd@main.service"
+    system.run("test", "-L", link)
+    system.run("dpkg", "--purge", "streamd")
+    assert system.try_to_run("test", "-L", link).returncode != 0
