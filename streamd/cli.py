@@ -292,7 +292,8 @@ def capture_spec(args: Namespace) -> Spec:
 
 def _status(args: Namespace) -> int:
     from streamd import control
-    from streamd.sheets import status_sheets
+    from streamd.requests import Status
+    from streamd.sheets import Sheet, status_sheets
 
     answer = control.ask_status(args.endpoint, keys_folder=args.keys)
     output = _output(args)
@@ -301,7 +302,11 @@ def _status(args: Namespace) -> int:
         return 0
     try:
         followed = control.statuses(answer, args.endpoint, keys_folder=args.keys)
-        output.watch((status_sheets(each), each) for each in followed)
+        output.watch(
+            (status_sheets(each), each) if isinstance(each, Status) else ([Sheet(f"no answer: {each}")], None)
+            for each in followed
+            if isinstance(each, Status) or not args.json  # where each line is a status
+        )
     except KeyboardInterrupt:  # how it is meant to end
         return 0
     return 0

@@ -39,6 +39,9 @@ LOOK_SECONDS = 0.1
 WATCH_SECONDS = 1.0
 """Who watches a daemon asks this often."""
 
+RELOAD_SECONDS = 110.0
+"""How long a reload may take: `systemctl reload` gives up after 120 s, and then without a word why."""
+
 _HANDSHAKE_MS = 5000
 
 
@@ -129,30 +132,51 @@ def ask_status(endpoint: str | None = None, timeout_seconds: float = 2.0, *, key
     return answer
 
 
-def statuses(first: Status, endpoint: str | None = None, *, keys_folder: Path | None = None) -> Iterator[Status]:
-    """Yield how a daemon is about once a second, from what it has just said on; raises as `ask_status`."""
-    status = first
+def statuses(
+    first: Status, endpoint: str | None = None, *, keys_folder: Path | None = None
+) -> Iterator[Status | EndpointError]:
+    """Yield how a daemon is about once a second, from what it has just said on.
+
+    Where it gives no answer, as while it is started again, why is yielded, and it is asked again.
+
+    Raises:
+        KeysError, MessageError: as of `ask`.
+    """
+    yield first
     while True:
-        yield status
         time.sleep(WATCH_SECONDS)
-        status = ask_status(endpoint, keys_folder=keys_folder)
+        try:
+            status: Status | EndpointError = ask_status(endpoint, keys_folder=keys_folder)
+        except EndpointError as error:
+            status = error
+        yield status
 
 
 def ask_reload(
-    endpoint: str | None = None, timeout_seconds: float = 180.0, *, keys_folder: Path | None = None
+    endpoint: str | None = None, timeout_seconds: float = RELOAD_SECONDS, *, keys_folder: Path | None = None
 ) -> ReloadReport:
     """Have a daemon read its configuration again, and return what came of it.
 
+    A look that is not answered is taken again: models that load leave the daemon little of a small machine.
+
     Raises:
-        EndpointError, MessageError: as of `ask`; also if it has not ended within the time-out.
+        EndpointError, MessageError: as of `ask`; also if it has not ended within the time-out, or the daemon has.
     """
     where = endpoint or endpoints.find("control")
     answer = ask(ReloadRequest(), where, keys_folder=keys_folder)
     if not isinstance(answer, Reloading):
         raise EndpointError(f"the daemon refuses a reload: {answer.reason if isinstance(answer, Refused) else answer}")
     deadline = time.monotonic() + timeout_seconds
+    run = None
     while time.monotonic() < deadline:
-        report = ask_status(where, keys_folder=keys_folder).reload
+        try:
+            status = ask_status(where, keys_folder=keys_folder)
+        except EndpointError:
+            time.sleep(LOOK_SECONDS)
+            continue
+        if (run := run or status.run) != status.run:
+            raise EndpointError(f"{where}: the daemon was started again during the reload; `streamd status` tells more")
+        report = status.reload
         if report is not None and report.number >= answer.number and report.outcome != "loading":
             return report
         time.sleep(LOOK_SECONDS)

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 
-from streamd import requests
-from streamd.control import MAX_AT_ONCE, MAX_REQUEST_BYTES, ControlServer, ask
+from streamd import control, requests
+from streamd.control import MAX_AT_ONCE, MAX_REQUEST_BYTES, ControlServer, ask, ask_reload, statuses
 from streamd.counters import Counters
 from streamd.errors import EndpointError, MessageError
-from streamd.requests import Answer, Refused, Request, Status, StatusRequest
+from streamd.requests import Answer, Refused, Reloading, ReloadReport, Request, Status, StatusRequest
 from tests.sockets import PATIENCE_MS, PATIENCE_SECONDS, Context, a_context, short_folder
 
 STATUS = Status(
@@ -172,3 +174,57 @@ def test_an_answer_of_another_version_is_a_message_error(context: Context, endpo
 def test_an_endpoint_that_cant_be_bound_is_one_clear_line(context: Context) -> None:
     with pytest.raises(EndpointError, match=r"^tcp://256.0.0.1:1: can't listen there: "):
         ControlServer(context, ["tcp://256.0.0.1:1"], lambda request: STATUS, Counters())
+
+
+@contextmanager
+def a_script(context: Context, endpoint: str, answers: Sequence[Answer | None]) -> Iterator[None]:
+    """A daemon that gives these answers in turn, None for none at all."""
+
+    def run(socket: zmq.Socket[bytes]) -> None:
+        for answer in answers:
+            assert socket.poll(PATIENCE_MS)
+            asker, empty, _ = socket.recv_multipart()
+            if answer is not None:
+                socket.send_multipart([asker, empty, requests.encode(answer)])
+
+    with context.socket(zmq.ROUTER) as socket:
+        socket.bind(endpoint)
+        thread = threading.Thread(target=run, args=(socket,))
+        thread.start()
+        yield
+        thread.join()
+
+
+def reloaded(outcome: str) -> Status:
+    return msgspec.structs.replace(STATUS, reload=ReloadReport(number=1, outcome=outcome))  # type: ignore[arg-type]
+
+
+def test_a_look_without_an_answer_does_not_end_the_wait_for_a_reload(context: Context, endpoint: str) -> None:
+    with a_script(context, endpoint, [Reloading(number=1), reloaded("loading"), None, reloaded("done")]):
+        assert ask_reload(endpoint, PATIENCE_SECONDS).outcome == "done"
+
+
+def test_a_daemon_that_is_started_again_ends_the_wait_for_a_reload(context: Context, endpoint: str) -> None:
+    other = msgspec.structs.replace(STATUS, run="another")
+    with (
+        a_script(context, endpoint, [Reloading(number=1), reloaded("loading"), other]),
+        pytest.raises(EndpointError, match="started again during the reload"),
+    ):
+        ask_reload(endpoint, PATIENCE_SECONDS)
+
+
+def test_systemctl_reload_waits_longer_than_the_command_it_runs() -> None:
+    unit = Path(__file__).parents[1] / "systemd" / "streamd@.service"
+    (most,) = [line for line in unit.read_text().splitlines() if line.startswith("TimeoutStartSec=")]
+    assert int(most.partition("=")[2]) > control.RELOAD_SECONDS
+
+
+def test_who_watches_is_told_that_there_is_no_answer_and_goes_on(
+    context: Context, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "WATCH_SECONDS", 0.01)
+    with a_script(context, endpoint, [None, STATUS]):
+        watched = statuses(STATUS, endpoint)
+        first, second, third = next(watched), next(watched), next(watched)
+    assert first == third == STATUS
+    assert isinstance(second, EndpointError)
