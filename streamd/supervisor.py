@@ -27,6 +27,9 @@ FROZEN_SECONDS = 3.0
 END_SECONDS = 1.0
 """A child that was asked to end and has not is killed."""
 
+KILL_SECONDS = 1.0
+"""A child that was killed and is still there hangs in the kernel, for the most part on a disk; nobody waits for it."""
+
 Cause = Literal["stalled", "killed", "failed", "not_started"]
 """Why a child is started again: it made no progress, a signal ended it, it ended with an error, or it never began."""
 
@@ -207,7 +210,10 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 log.warning("process %d does not end by itself; killed", process.pid)
             _kill_group(process.pid)
-            process.wait()
+            try:
+                process.wait(KILL_SECONDS)
+            except subprocess.TimeoutExpired:
+                log.warning("process %d hangs in the kernel, where not even SIGKILL ends it; left behind", process.pid)
             _close_input(process)
         self._children.clear()
 

@@ -176,6 +176,26 @@ def test_stop_ends_a_child_that_ignores_sigterm_and_what_it_started(children: Su
     until(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE)
 
 
+def test_stop_leaves_a_child_behind_that_not_even_sigkill_ends(
+    children: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    up = tmp_path / "up"
+    children.start("journal", [sys.executable, "-c", f"{deaf} open({str(up)!r}, 'w').close(); signal.pause()"])
+    until(up.exists)
+    process = children._children["journal"].process
+    assert process is not None
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(supervisor, "_kill_group", lambda pid: None)  # all that it does to one on a hung disk
+            children.stop(0.1)
+        assert process.poll() is None
+        assert f"process {process.pid} hangs in the kernel" in caplog.text
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_running_child_reads_what_its_pipe_is_sent_and_a_new_one_has_a_new_pipe(
     children: Supervisor, tmp_path: Path
 ) -> None:
