@@ -282,3 +282,18 @@ def test_a_child_that_does_not_heed_its_end_is_killed(
     children.end("kitchen")
     assert children.restart_due() is not None, "the loop must wake to kill it"
     until(lambda: (children.restart_due(), children.reap(), children.pid("kitchen") is None)[2])
+
+
+def test_who_ends_a_childs_input_can_wait_for_its_last_work_and_not_for_ever(
+    children: Supervisor, tmp_path: Path
+) -> None:
+    work = f"import sys, time; sys.stdin.read(); time.sleep(0.3); open({str(tmp_path / 'done')!r}, 'w').close()"
+    children.start("recorder", [sys.executable, "-c", work])
+    began = time.monotonic()
+    children.wait_for_end("recorder", 0.1)
+    assert time.monotonic() - began < 5
+    assert children.pid("recorder") is not None
+    children.end_input("recorder")
+    children.wait_for_end("recorder", 10)
+    assert (tmp_path / "done").exists()
+    children.wait_for_end("nobody", 10)
