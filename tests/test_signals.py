@@ -51,9 +51,12 @@ def recorded(folder: Path, audio: Floats) -> NDArray[np.int16]:
 
 
 def loud_speech(seconds: float) -> Floats:
-    """Like a voice that is far too near: bursts of low tones, six times as loud as the input takes."""
+    """Like a voice that is far too near: bursts of low tones, six times as loud as the input takes.
+
+    Bursts in no whole ratio to the looks, which would all fall into their pauses.
+    """
     n = np.arange(round(seconds * RATE)) / RATE
-    return np.clip(6 * np.sin(2 * np.pi * 180 * n) * np.sin(2 * np.pi * 0.7 * n) ** 2, -1, 1).astype(np.float32)
+    return np.clip(6 * np.sin(2 * np.pi * 180 * n) * np.sin(2 * np.pi * 0.73 * n) ** 2, -1, 1).astype(np.float32)
 
 
 FAULTS: dict[SignalProblem, tuple[Callable[[float], Floats], float]] = {
