@@ -6,6 +6,7 @@ but will, are asked for again; so is everything while it is not there, for a whi
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from streamd.gap import Gap
 from streamd.history import Missing, Page, Refused, Since
 from streamd.ledger import Ledger
 from streamd.past import Past
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 5.0
 """How long a Gap may wait for a journal; what comes after it waits as well."""
@@ -38,6 +41,8 @@ class _Question:
     """Monotonic; None: it has not begun to count."""
     before_run: str = ""
     """Of a Since: the run at which it ends."""
+    refusal: str = ""
+    """Why the journal did not answer it when it was asked last, in words."""
 
 
 class Recovery:
@@ -96,10 +101,10 @@ class Recovery:
                 return self._heard_since(question, question.request, answer)
             return self._heard_missing(question, question.request, answer)
         if isinstance(answer, Refused):
+            question.refusal = f"; {answer.reason}"
             self._again(question.request)
         if question.give_up_at is not None and time.monotonic() >= question.give_up_at:
-            why = f"; {answer.reason}" if isinstance(answer, Refused) else ""
-            return self._give_up(question, why)
+            return self._give_up(question)
         return []
 
     def _patience(self, question: _Question) -> float:
@@ -119,10 +124,17 @@ class Recovery:
         self._is_asked = False
         self._ask_at = 0.0
 
-    def _give_up(self, question: _Question, why: str) -> list[Found]:
-        request = question.request
+    def _give_up(self, question: _Question) -> list[Found]:
+        request, why = question.request, question.refusal
         if isinstance(request, Since) and not question.before_run:
             raise EndpointError(f"{self.past.endpoint}: a daemon is there, but no history{why}; is its journal off?")
+        if isinstance(request, Since) and self.is_kept:
+            log.warning(
+                "%s: what was published after %s, before the next run, is not known: no answer%s",
+                self.past.endpoint,
+                request.after,
+                why,
+            )
         self._is_silent = True
         self._done()
         return _gap(request) if isinstance(request, Missing) else []

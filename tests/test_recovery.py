@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -131,6 +132,40 @@ def test_the_end_of_a_run_and_whole_runs_that_nobody_listened_to_are_fetched(tal
     of_the_dead = {key for key in dead if key[0] == run}
     begin = {each.source: each.seq for each in reversed(first)}  # it came late, and so knows nothing of the first
     assert {key for key in of_the_dead if key[2] >= begin[key[1]]} <= told
+
+
+@pytest.mark.parametrize("patience_seconds", [0.5, PATIENCE_SECONDS])
+def test_the_end_of_a_run_that_the_next_journal_cannot_store_for_a_while_is_waited_for_or_said_to_be_unknown(
+    talkers: Talkers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, patience_seconds: float
+) -> None:
+    monkeypatch.setattr(recovery, "PATIENCE_SECONDS", patience_seconds)
+    talkers.pause_seconds = 0.02
+    talkers.start()
+    with Subscription(events_at(talkers)) as subscription:
+        first = hear(subscription, lambda heard: len(heard) > 10)
+        journal = talkers.journal()
+        disk = sqlite3.connect(talkers.folder / "journal.db", isolation_level=None)
+        disk.execute("BEGIN IMMEDIATE")  # takes nothing
+        subscription._socket.disconnect(subscription.endpoint)
+        talkers.hear(at_least=30)
+        talkers.kill(talkers.process, journal)
+        dead = set(talkers.heard)
+        talkers.start()
+        subscription._socket.connect(subscription.endpoint)
+        if patience_seconds > 1:
+            held_until = time.monotonic() + 5  # longer than a journal waits before it serves
+            first += hear(subscription, lambda _: time.monotonic() > held_until)
+        else:
+            first += hear(subscription, lambda heard: len({m.source for m in heard if m.run != first[0].run}) == 2)
+        disk.execute("ROLLBACK")
+        disk.close()
+        known = {run for run, _, _ in dead}
+        rest = hear(subscription, lambda heard: len({m.source for m in heard if m.run not in known}) == 2)
+    told = {(m.run, m.source, m.seq) for m in first + rest if isinstance(m, Event | State)}
+    begin = {m.source: m.seq for m in reversed(first) if isinstance(m, Event | State) and m.run in known}
+    is_whole = {key for key in dead if key[2] >= begin[key[1]]} <= told
+    assert is_whole == (patience_seconds > 1)
+    assert is_whole != ("before the next run, is not known" in caplog.text)
 
 
 def test_only_the_sources_and_labels_that_were_asked_for_come_from_history_too(talkers: Talkers) -> None:

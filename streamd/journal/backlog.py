@@ -82,14 +82,20 @@ class Backlog:
         return len(self._waiting)
 
     def add(self, payload: bytes, *, outlives: bool = True) -> bool:
-        """Add a message, in the file too if it outlives this process; False if there is no room for it."""
-        if self._n_bytes + len(payload) > self._max_bytes:
+        """Add a message, in the file too if it outlives this process; False if there is no room for it.
+
+        What does not outlive this process is a question, for which there is always room.
+        """
+        if outlives and self._n_bytes + len(payload) > self._max_bytes:
             return False
         self._waiting.append((payload, outlives))
         self._n_bytes += len(payload)
         if outlives:
             self._write(frame(payload))
         return True
+
+    def __contains__(self, payload: bytes) -> bool:
+        return any(payload == each for each, _ in itertools.chain(self._sent, self._waiting))
 
     def next(self) -> bytes | None:
         """Return the first that was not sent, if there is one."""

@@ -149,6 +149,8 @@ class JournalLink:
             self._counted = {}
             self._told = ""
             self._backlog.send_again()
+            if ASKS_WHAT_IS_OPEN not in self._backlog:  # each journal learns by it that nothing was left behind
+                self._backlog.add(ASKS_WHAT_IS_OPEN, outlives=False)
         if pipe is None:
             return
         pipe.flush()

@@ -19,7 +19,7 @@ from streamd import admission
 from streamd.counters import Counters
 from streamd.errors import EndpointError, KeysError, MessageError
 from streamd.gate import Gate
-from streamd.history import Refused, decode_request, encode
+from streamd.history import Answer, Missing, Refused, decode_request, encode, place_of
 from streamd.journal.contract import ASKS_WHAT_IS_OPEN, Report, Start
 from streamd.journal.keeper import Keeper
 from streamd.pipe import FrameReader
@@ -33,7 +33,8 @@ MOST_AT_ONCE = 1000
 DRAIN_SECONDS = 10.0
 """How long it goes on trying to store the rest when its daemon is gone; the backlog still has what it can't."""
 LEFT_BEHIND_SECONDS = 3.0
-"""How long who asks for history waits at most for what a dead daemon left behind."""
+"""How long all who ask for history wait at most for what a dead daemon left behind; who asks for a run that is over
+waits until it is stored."""
 MAX_REQUEST_BYTES = 64 << 10
 """A larger request ends its asker's connection."""
 REQUESTS_AT_ONCE = 8
@@ -206,10 +207,22 @@ class Server:
                 return
             *address, frame = self._history.recv_multipart(zmq.NOBLOCK)
             try:
-                answer = self._keeper.answer(decode_request(frame))
+                answer = self._answer_to(frame)
             except MessageError as error:
                 answer = Refused(reason=str(error))
             self._history.send_multipart([*address, encode(answer)], zmq.NOBLOCK)
+
+    def _answer_to(self, frame: bytes) -> Answer:
+        request = decode_request(frame)
+        if isinstance(request, Missing):
+            run = request.run
+        else:
+            run = self._run if request.after is None else place_of(request.after)[0]
+        if run != self._run and not self._is_whole:
+            trouble = self._keeper.trouble
+            reason = f"what an earlier run left behind is not stored yet{trouble and ': '}{trouble}; ask again"
+            return Refused(reason=reason, ref=request.ref)
+        return self._keeper.answer(request)
 
     def _drain(self) -> None:
         """Store the rest, now that the daemon is gone."""

@@ -150,6 +150,23 @@ def test_a_daemon_that_stops_leaves_no_backlog(talkers: Talkers) -> None:
     assert set(talkers.heard) <= talkers.stored()
 
 
+def test_a_journal_that_was_started_again_answers_for_earlier_runs(talkers: Talkers) -> None:
+    talkers.pause_seconds = 0.01
+    talkers.start()
+    talkers.hear_until_stored()
+    talkers.stop()
+    run = next(iter(talkers.heard))[0]
+    talkers.start()
+    talkers.hear_until_stored()
+    talkers.kill(talkers.journal())
+    question = json.dumps({"ask": "missing", "run": run, "source": "porch", "first_seq": 1}).encode()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while isinstance(answer := answer_to(question, talkers), Refused):
+        assert "not stored yet" in answer.reason
+        assert time.monotonic() < deadline, answer
+    assert answer.messages
+
+
 def test_a_question_is_asked_again_where_nobody_was_at_first(talkers: Talkers) -> None:
     past = Past(f"ipc://{talkers.folder}/history.sock")
     past.ask(Since())
