@@ -29,8 +29,9 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - for a folder of our own, which 
 
 
 def backlog_file(journal: Path) -> Path:
-    """Return where the backlog of a journal lies."""
-    name = hashlib.sha256(os.fsencode(journal.absolute())).hexdigest()[:16]
+    """Return where the backlog of a journal lies: one place, whichever of its folder's paths leads to it."""
+    place = Path(os.path.realpath(journal.parent)) / journal.name
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
     return _memory_folder() / f"{name}.backlog"
 
 

@@ -38,6 +38,8 @@ waits until it is stored."""
 MAX_REQUEST_BYTES = 64 << 10
 """A larger request ends its asker's connection."""
 REQUESTS_AT_ONCE = 8
+MOST_UNREAD_ANSWERS = 4
+"""Answers beyond these are dropped for an asker who does not read: each may have 512 KiB."""
 _HANDSHAKE_MS = 5000
 
 
@@ -172,6 +174,7 @@ class Server:
         socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+        socket.setsockopt(zmq.SNDHWM, MOST_UNREAD_ANSWERS)
         socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         try:

@@ -134,6 +134,14 @@ def test_one_journal_has_one_daemon_and_a_killed_one_holds_it_no_more(file: Path
     Backlog(file).close()
 
 
+def test_one_journal_is_one_by_whichever_path(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    by_name = {backlog_file(tmp_path / name / "journal.db") for name in ("real", "link", "link/../real")}
+    assert len(by_name) == 1
+    assert backlog_file(tmp_path / "real" / "other.db") not in by_name
+
+
 def test_a_folder_in_shared_memory_that_another_user_made_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

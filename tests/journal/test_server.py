@@ -167,6 +167,34 @@ def test_a_journal_that_was_started_again_answers_for_earlier_runs(talkers: Talk
     assert answer.messages
 
 
+def test_who_asks_and_never_reads_does_not_fill_the_memory_of_the_journal(talkers: Talkers) -> None:
+    talkers.start()
+    talkers.hear(at_least=1500)
+    talkers.hear_until_stored()
+    journal = talkers.journal()
+    asker: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+    try:
+        asker.setsockopt(zmq.LINGER, 0)
+        asker.setsockopt(zmq.SNDHWM, 0)
+        asker.setsockopt(zmq.RCVHWM, 1)
+        asker.connect(f"ipc://{talkers.folder}/history.sock")
+        page = answer_to(encode_request(Since()), talkers)
+        before = journal.memory_info().rss
+        for _ in range(300):
+            asker.send(encode_request(Since()))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while asker.poll(0, zmq.POLLIN) == 0:
+            assert time.monotonic() < deadline, talkers.log()
+            talkers.hear(seconds=0.1)
+        talkers.hear(seconds=2)
+        assert answer_to(encode_request(Since()), talkers) == page
+    finally:
+        asker.close()
+    assert isinstance(page, Page)
+    size = sum(len(bytes(raw)) for raw in page.messages)
+    assert journal.memory_info().rss - before < 60 * size
+
+
 def test_a_question_is_asked_again_where_nobody_was_at_first(talkers: Talkers) -> None:
     past = Past(f"ipc://{talkers.folder}/history.sock")
     past.ask(Since())
