@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streamd.detector import Detection, Detector, Hop
 from streamd.events import Event, Level, Score, at
+from streamd.wall import EARLIEST
 
 LOWEST_DB = -120.0
 """Level of digital silence, in dB relative to full scale."""
@@ -111,9 +112,11 @@ def _decibels(amplitude: float) -> float:
 def ended_by_restart(onset: Event, last_sign: datetime, *, run: str, host: str, seq: int) -> Event:
     """Return the offset of an event whose run died with it open.
 
-    Nobody heard its end: it is put where that run gave its last sign of life, at least one sample after the onset.
+    Nobody heard its end: it is put where that run gave its last sign of life, at least one sample after the onset. One
+    sample it is, too, where the clock was not set at the onset: nobody knows how long ago that was.
     """
-    seconds = (last_sign - onset.onset_time).total_seconds()
+    is_dated = onset.onset_time.timestamp() >= EARLIEST
+    seconds = (last_sign - onset.onset_time).total_seconds() if is_dated else 0.0
     offset_sample = onset.onset_sample + max(1, round(seconds * onset.sample_rate))
     offset_seconds = offset_sample / onset.sample_rate
     return msgspec.structs.replace(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from streamd.detector import Detection
 from streamd.events import Event, encode
-from streamd.report import TakeClock, event
+from streamd.report import TakeClock, ended_by_restart, event
 from tests.wire import check_payload
 
 CLOCK = TakeClock(take="9c1e-16000", sample_rate=16_000, sample=32_000, wall_seconds=1_767_261_600.0)
@@ -85,3 +87,15 @@ def test_a_take_is_dated_by_one_of_its_samples_forwards_and_backwards() -> None:
     assert CLOCK.wall(32_000) == 1_767_261_600.0
     assert CLOCK.wall(0) == 1_767_261_598.0
     assert CLOCK.wall(32_000 + 16_000 * 86_400) == 1_767_261_600.0 + 86_400
+
+
+def test_a_restart_ends_an_event_at_the_last_sign_of_its_run() -> None:
+    ended = ended_by_restart(told(ONSET), TEN + timedelta(seconds=4), run="r2", host="pi", seq=1)
+    assert ended.offset_sample == 16_000 + 5 * 16_000
+    assert ended.offset_time == TEN + timedelta(seconds=4)
+
+
+def test_an_event_from_before_the_clock_was_set_did_not_last_for_decades() -> None:
+    onset = msgspec.structs.replace(told(ONSET), onset_time=datetime(1970, 1, 1, 0, 5, tzinfo=UTC))
+    ended = ended_by_restart(onset, TEN, run="r2", host="pi", seq=1)
+    assert ended.offset_sample == onset.onset_sample + 1

@@ -70,8 +70,10 @@ class Backlog:
             log.error("%s: %s; what was in it is dropped", self.file, error)
             left = []
         os.ftruncate(self._file, self._end)
-        for payload in left:
-            self._waiting.append((payload, True))
+        for payload in reversed(left):
+            if self._n_bytes + len(payload) > self._max_bytes:  # more never waited: what came before was confirmed
+                break
+            self._waiting.appendleft((payload, True))
             self._n_bytes += len(payload)
 
     def __len__(self) -> int:

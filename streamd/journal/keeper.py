@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -12,11 +13,14 @@ from streamd.errors import MessageError
 from streamd.history import Answer, Missing, Refused, Request
 from streamd.journal.contract import JournalSpec, LeftOpen
 from streamd.journal.store import Store
+from streamd.wall import WallClock
 
 log = logging.getLogger("streamd.journal")
 
 TIDY_SECONDS = 60.0
 N_STORED_BEFORE_TIDYING = 2000
+SETTLING_SECONDS = 3600.0
+"""After a step of the wall clock nothing is too old for so long: the step may be a mistake."""
 _FAILURES = (sqlite3.Error, OSError)
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -34,6 +38,9 @@ class Keeper:
         self._is_dirty = False
         self._n_stored = N_STORED_BEFORE_TIDYING  # at the start, once
         self._tidied_at = 0.0
+        self._wall = WallClock()
+        self._n_steps = 0
+        self._age_counts_from = 0.0
 
     @property
     def trouble(self) -> str:
@@ -81,6 +88,7 @@ class Keeper:
 
     def rest(self) -> None:
         """Do what can wait, to be called every second: what was stored survives a power cut, the oldest goes."""
+        max_days = self._spec.max_days if self._may_judge_age() else math.inf
         if self._store is None and not self._is_dirty:
             return
         try:
@@ -91,11 +99,17 @@ class Keeper:
                 self._over("sync")
             is_due = self._n_stored >= N_STORED_BEFORE_TIDYING or time.monotonic() - self._tidied_at > TIDY_SECONDS
             if is_due:
-                self._is_dirty = store.tidy(self._spec.max_days, self._spec.max_megabytes * 1e6)
+                self._is_dirty = store.tidy(max_days, self._spec.max_megabytes * 1e6)
                 if not self._is_dirty:
                     self._n_stored, self._tidied_at = 0, time.monotonic()
         except _FAILURES as error:
             self._failed(error, "sync")
+
+    def _may_judge_age(self) -> bool:
+        self._wall.look()
+        if (n_steps := self._wall.report().n_steps) != self._n_steps:
+            self._n_steps, self._age_counts_from = n_steps, time.monotonic() + SETTLING_SECONDS
+        return time.monotonic() >= self._age_counts_from
 
     def close(self) -> None:
         """Close the database."""

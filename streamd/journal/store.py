@@ -25,6 +25,8 @@ MOST_BYTES_ON_A_PAGE = 512 << 10
 BUSY_SECONDS = 5.0
 """How long another process may hold the database: the journal of a daemon that has died, at its end."""
 N_TIDIED_AT_ONCE = 2000
+MOST_AGED_AT_ONCE = 0.1
+"""The part of all messages that may go for its age at one look."""
 FIRST_BELIEVED = 1_577_836_800_000_000
 """2020: what was stored earlier has the time of a clock that was not set, and thus no age."""
 
@@ -121,6 +123,12 @@ class Store:
         event = message if isinstance(message, Event) else None
         when = _microseconds(envelope(message).time.timestamp())
         place = message.run, message.source, message.seq
+        (was_here,) = self._database.execute(
+            "SELECT EXISTS (SELECT 1 FROM newest WHERE host = ? AND source = ? AND run = ? AND seq >= ?)",
+            (message.host, place[1], place[0], place[2]),
+        ).fetchone()
+        if was_here:  # and may be deleted by now: a backlog may hand over again what was confirmed
+            return
         kind = (event.event_id, event.phase) if event else (None, None)
         cursor = self._database.execute(
             "INSERT OR IGNORE INTO messages (run, source, seq, time, stored, event_id, phase, payload)"
@@ -221,30 +229,38 @@ class Store:
         return _page(request.ref, taken, None, newest)
 
     def tidy(self, max_days: float, max_bytes: float) -> bool:
-        """Delete some of what is too old or too much; return whether there is more of it.
+        """Delete some of what is too old or too much; return whether there is still too much.
 
         Deletion goes by the order of publication: what came before a message that is too old is too old as well, and
-        what bears the time of a clock that was not set waits for that.
+        what bears the time of a clock that was not set waits for that. Onsets without an offset stay, for whoever has
+        to end them. What is too old goes little by little: the clock may be wrong for a while.
         """
-        too_old = _microseconds(time.time() - max_days * 86_400)
+        too_old = _microseconds(max(0.0, time.time() - max_days * 86_400))
         (last,) = self._database.execute(
             "SELECT coalesce(max(id), 0) FROM messages WHERE stored BETWEEN ? AND ?", (FIRST_BELIEVED, too_old)
         ).fetchone()
-        n_deleted = self._delete(f"id <= {int(last)}", N_TIDIED_AT_ONCE) if last else 0
-        if not n_deleted and (n_bytes := self._n_bytes()) > max_bytes:
-            (n_messages,) = self._database.execute("SELECT coalesce(max(id) - min(id), 0) + 1 FROM messages").fetchone()
-            n_too_many = 1 + int(n_messages * (1 - max_bytes / n_bytes))
+        n_aged = n_deleted = 0
+        if last:
+            at_most = 1 + int(self._n_messages() * MOST_AGED_AT_ONCE)
+            n_aged = self._delete(f"id <= {int(last)}", min(at_most, N_TIDIED_AT_ONCE))
+        if (n_bytes := self._n_bytes()) > max_bytes:
+            n_too_many = 1 + int(self._n_messages() * (1 - max_bytes / n_bytes))
             n_deleted = self._delete("1", min(n_too_many, N_TIDIED_AT_ONCE))
-        if n_deleted:
+        if n_aged or n_deleted:
             # As a script: `execute` takes one step of it, which frees one page.
             self._database.executescript("PRAGMA incremental_vacuum")
         return n_deleted > 0
 
     def _delete(self, where: str, at_most: int) -> int:
         return self._database.execute(
-            f"DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE {where} ORDER BY id LIMIT ?)",  # noqa: S608
+            f"DELETE FROM messages WHERE id IN (SELECT id FROM messages AS m WHERE {where}"  # noqa: S608
+            " AND (phase IS NOT 'onset' OR EXISTS"
+            " (SELECT 1 FROM messages WHERE event_id = m.event_id AND phase = 'offset')) ORDER BY id LIMIT ?)",
             (at_most,),
         ).rowcount
+
+    def _n_messages(self) -> int:
+        return int(self._database.execute("SELECT count(*) FROM messages").fetchone()[0])
 
     def _n_bytes(self) -> int:
         sizes = [

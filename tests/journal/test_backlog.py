@@ -99,6 +99,7 @@ def test_beyond_its_bound_it_takes_nothing(file: Path) -> None:
     assert backlog.add(bytes(60))
     assert not backlog.add(bytes(60))
     assert backlog.add(bytes(40))
+    assert backlog.add(b"a question of this daemon", outlives=False)
     backlog.close()
 
 
@@ -113,6 +114,7 @@ def test_under_a_load_that_never_ends_the_file_stays_bounded_and_whole(file: Pat
     abandon(backlog)
     found = left_behind(file)
     assert found[-5:] == [b"%090d" % n for n in range(995, 1000)]
+    assert len(found) <= 11  # what else was in it was confirmed
 
 
 def test_one_journal_has_one_daemon_and_a_killed_one_holds_it_no_more(file: Path) -> None:

@@ -231,6 +231,72 @@ def test_the_oldest_goes_where_there_is_too_much_and_the_file_shrinks(
     assert (tmp_path / "journal.db").stat().st_size < 1.2e6
 
 
+def test_a_clock_that_is_wrong_for_a_minute_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = Keeper(spec(tmp_path))
+    keeper.keep(sent := messages(1000))
+    in_months = time.time() + 100 * 86_400
+    monkeypatch.setattr(storing.time, "time", lambda: in_months)
+    rest(keeper)
+    assert everything(keeper) == sent
+    keeper.close()
+
+
+def test_a_clock_that_was_wrong_at_the_start_deletes_no_more_than_a_tenth_at_a_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Keeper(spec(tmp_path))
+    first.keep(sent := messages(1000))
+    first.close()
+    in_months = time.time() + 100 * 86_400
+    monkeypatch.setattr(storing.time, "time", lambda: in_months)
+    second = Keeper(spec(tmp_path))
+    second.keep(messages(1, "second"))
+    for _ in range(5):
+        second.rest()
+    left = everything(second)
+    assert 890 < len(left) < 1000
+    assert left[:-1] == sent[1001 - len(left) :]
+    second.close()
+
+
+def test_an_onset_stays_as_long_as_it_has_no_offset(tmp_path: Path) -> None:
+    keeper = Keeper(spec(tmp_path, max_megabytes=1.0))
+    ended = {"phase": "offset", "offset_sample": 5000, "offset_seconds": 0.3125, "offset_time": samples.START}
+    keeper.keep(
+        [
+            encode(msgspec.structs.replace(samples.ONSET, run="old", seq=1, event_id="open")),
+            encode(msgspec.structs.replace(samples.ONSET, run="old", seq=2, event_id="over")),
+            encode(
+                msgspec.structs.replace(samples.ONSET, run="old", seq=3, event_id="over", end_reason="silence", **ended)
+            ),
+        ]
+    )
+    sent = messages(6000)
+    for i in range(0, 6000, 1000):
+        keeper.keep(sent[i : i + 1000])
+    rest(keeper)
+    left = everything(keeper)
+    assert 500 < len(left) < 2500
+    assert [msgspec.json.decode(payload)["data"].get("event_id") for payload in left[:2]] == ["open", None]
+    found = keeper.left_open("new")
+    assert found is not None
+    assert [each.onset.event_id for each in found] == ["open"]
+    keeper.close()
+
+
+def test_what_was_deleted_does_not_come_back_when_it_is_handed_over_again(tmp_path: Path) -> None:
+    keeper = Keeper(spec(tmp_path, max_megabytes=1.0))
+    keeper.keep(sent := messages(6000))
+    rest(keeper)
+    left = everything(keeper)
+    keeper.keep(sent[:100])
+    assert everything(keeper) == left
+    page = keeper.answer(Since(cursor=6000))
+    assert isinstance(page, Page)
+    assert page.newest[0].seq == 6000
+    keeper.close()
+
+
 def rest(keeper: Keeper) -> None:
     """Let a keeper do all that can wait."""
     for _ in range(20):
