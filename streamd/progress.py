@@ -47,7 +47,7 @@ class Progress:
         Of a source that waits for its device, or has ended, nothing can move: there the loop that waits is the work.
         An agent that hangs is the supervisor's; it takes no other source with it.
         """
-        n_lost = sum(one.n_lost for one in sources)
+        n_lost = sum(one.losses.n_samples for one in sources)
         now = Work(
             n_samples=sum(one.n_samples for one in sources) + n_lost,
             n_runs=sum(one.detector.n_runs for one in listeners) + n_lost,

@@ -18,11 +18,11 @@ def source_report(source: LiveSource, agent_restarts: int) -> SourceReport:
         native_rate=hello.native_rate if hello else None,
         sample_rates=[want.sample_rate for want in source.wants("")],
         n_samples=source.n_samples,
-        n_lost=source.n_lost,
+        n_lost=source.losses.n_samples,
         lag_seconds=source.lag_seconds(),
         agent_restarts=agent_restarts,
         open_events=source.publisher.open_events(source.name),
         signal=source.shown_signal(),
         clock=source.clock,
-        lost_seconds=source.lost_seconds,
+        lost_seconds=source.losses.seconds,
     )

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from streamd.counters import Counters
 from streamd.detector import Detection, Hop
 from streamd.events import AudioGap, ClockReport, EndReason, SignalProblem, SourceStatus, at, slug
 from streamd.listeners import Listener, wants_of
+from streamd.losses import Losses
 from streamd.publish import Publisher
 from streamd.recorder.link import RecorderLink
 from streamd.report import event, level, score
@@ -31,8 +31,6 @@ log = logging.getLogger("streamd")
 
 SILENT_SECONDS = 5.0
 """An agent that was heard, and then says nothing for this long beyond a block, is frozen, cut off or has lost power."""
-
-LossReason = Literal["agent_queue", "microphone", "lag", "transport", "agent"]
 
 
 @dataclass(eq=False)
@@ -56,9 +54,7 @@ class LiveSource:
     signal: Signal = field(default_factory=Signal)
     hello: Hello | None = None
     n_samples: int = 0
-    n_lost: int = 0
-    lost_seconds: dict[str, float] = field(default_factory=dict)
-    """By reason."""
+    losses: Losses = field(init=False)
     clock: ClockReport | None = None
     """What its agent says of its host's clocks."""
     progress_at: float = 0.0
@@ -68,12 +64,11 @@ class LiveSource:
     _clock_news: wall.ClockNews = field(default_factory=wall.ClockNews)
     _wait_told_at: float = 0.0
     _takes: dict[int, Take] = field(default_factory=dict)
-    _before: tuple[Take, str] | None = None
-    """The last take and the clock it was on: what lies between it and the next was lost."""
     _listening: dict[int, list[Listener]] = field(init=False, default_factory=dict)
     """Who hears a take, by its sample rate."""
 
     def __post_init__(self) -> None:
+        self.losses = Losses(self.name, self.counters)
         self._attend(self.listeners)
 
     def _attend(self, listeners: Sequence[Listener]) -> None:
@@ -165,6 +160,7 @@ class LiveSource:
     def leave_agent(self, status: SourceStatus, detail: str) -> None:
         """Hear the agent no more that was heard: another configuration has another one, or none."""
         self.close("reload")
+        self.losses.forget_recording()
         self.hello = None
         self.say(status, detail)
 
@@ -194,13 +190,9 @@ class LiveSource:
             self.counters.add("blocks.out_of_order")
             return True
         self.progress_at = self.heard_at = time.monotonic()
-        delay = self.heard_at - header.monotonic - len(pcm) / take.sample_rate
-        if not self._on_our_clock():
-            take.arrived(end, delay)
-        # Once too late, it catches up by half of what is allowed: to shed the one block that is too old would
-        # mean another such hole right after it, for as long as there is more to do than time.
-        allowed = self.max_lag_seconds / (1 if take.shed_end is None else 2)
-        if self._is_live() and self._age(delay, take) > allowed:
+        if header.clock is not None:
+            self._note_clock(header.clock)
+        if self._is_too_late(take, end, self.heard_at - header.monotonic - len(pcm) / take.sample_rate):
             take.shed_end = end
             return True
         if header.first_sample != take.position or not take.began or self.status != "live":
@@ -214,15 +206,32 @@ class LiveSource:
         if take.is_first:
             self.n_samples += len(pcm)
             self._look_at_signal(take, header, pcm)
-        if header.clock is not None:
-            self._note_clock(header.clock)
         if take.is_first and self.publisher.wants_level(self.name):
             run, host = self.publisher.run, self.publisher.host
             self.publisher.send(level(pcm, take.clock(), take.position, run, host, self.name))
         return True
 
+    def _is_too_late(self, take: Take, end: int, delay: float) -> bool:
+        """Tell whether a block that ends at a sample must be shed; delay: our clock now less its agent's at its end."""
+        if not self._on_our_clock():
+            take.arrived(end, delay)
+        # Once too late, it catches up by half of what is allowed: to shed the one block that is too old would
+        # mean another such hole right after it, for as long as there is more to do than time.
+        allowed = self.max_lag_seconds / (1 if take.shed_end is None else 2)
+        if not self._is_live() or self._age(delay, take) <= allowed:
+            take.late_since = None
+            return False
+        if self._on_our_clock() or not take.stays_late(self.heard_at, self.max_lag_seconds):
+            return True
+        take.clock_stood_still = True
+        take.arrived(end, delay)
+        return False
+
     def _note_clock(self, now: ClockReport) -> None:
-        self.clock = now
+        before, self.clock = self.clock, now
+        if before is not None and now.n_suspends != before.n_suspends:
+            for take in self._takes.values():
+                take.clock_stood_still = True
         if changed := self._clock_news.hear(now):
             log.warning("%s: %s", self.name, changed)
             self.say_again(changed)
@@ -247,7 +256,7 @@ class LiveSource:
         if not take.began:
             for listener in self._listening[take.sample_rate]:
                 listener.detector.start(self.name, header.first_sample)
-            gap = self._gap_before(header)
+            gap = self.losses.before(self.hello, header) if self.hello else None
         elif n_lost:
             for listener in self._listening[take.sample_rate]:
                 self.step(listener)
@@ -255,30 +264,10 @@ class LiveSource:
         if gap is None and n_lost:
             flag = header.flags[0] if header.flags else "transport"
             mostly_shed = take.shed_end is not None and 2 * header.n_lost <= n_lost
-            gap = self._gap(take, n_lost, "lag" if mostly_shed else flag)
+            gap = self.losses.gap(take, n_lost, "lag" if mostly_shed else flag)
         if gap is not None or not take.began or self.status != "live":
             self.say("live", f"hears {self.hello.device if self.hello else ''}", gap, take)
         take.began, take.shed_end = True, None
-
-    def _gap(self, take: Take, n_lost: int, reason: LossReason) -> AudioGap:
-        """Count samples that were lost behind the last that was heard of a take."""
-        seconds = n_lost / take.sample_rate
-        log.warning("%s: lost %.2f s of audio (%s) at %d", self.name, seconds, reason.replace("_", " "), take.position)
-        self.n_lost += n_lost
-        self.lost_seconds[reason] = round(self.lost_seconds.get(reason, 0.0) + seconds, 6)
-        self.counters.add(f"lost_samples.{reason}", n_lost)
-        return AudioGap(take=take.name, first_sample=take.position, n_samples=n_lost, seconds=seconds, reason=reason)
-
-    def _gap_before(self, header: Block) -> AudioGap | None:
-        """What was lost between the end of the last take and a block of this one, both live and of one clock."""
-        if self._before is None or self.hello is None or not self.hello.live:
-            return None
-        last, clock_id = self._before
-        self._before = None
-        if clock_id != self.hello.clock_id:
-            return None
-        n_lost = round((header.monotonic - last.monotonic(last.position)) * last.sample_rate)
-        return self._gap(last, n_lost, "agent") if n_lost > 0 else None
 
     def heard(self, listener: Listener, hop: Hop) -> None:
         """Publish what one hop found, and its scores where somebody asks for them."""
@@ -317,6 +306,7 @@ class LiveSource:
     def died(self, how: str) -> None:
         """The daemon's own agent died; another will be started."""
         self.close("device")
+        self.losses.forget_recording()
         if self.status != "waiting_for_device":  # or it has said why, and that says more than how it ended
             self.say("starting", f"agent {how}; it is started again")
 
@@ -365,14 +355,11 @@ class LiveSource:
         self._close_events(reason)
         for take in self._takes.values():
             if take.shed_end is not None:  # and nothing was heard after it
-                gap = self._gap(take, take.shed_end - take.position, "lag")
+                gap = self.losses.gap(take, take.shed_end - take.position, "lag")
                 take.position = take.shed_end
                 self.say(self.status, self.detail, gap, take)
         began = next((take for take in self._takes.values() if take.began), None)
-        if reason not in ("device", "reload"):
-            self._before = None
-        elif began and self.hello is not None:
-            self._before = (began, self.hello.clock_id)
+        self.losses.take_ended(began, self.hello, reason)
         if self.recorder:
             self.recorder.end(self.name, [take.name for take in self._takes.values()])
         self._takes = {}

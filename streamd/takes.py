@@ -37,14 +37,31 @@ class Take:
     delays: deque[tuple[int, float]] = field(default_factory=deque)
     """(second of the take, least delay of its blocks), oldest first."""
 
+    clock_stood_still: bool = False
+    """The agent's host slept, and its clock with it: the delays before tell nothing of those that come."""
+    late_since: float | None = None
+    """Since when every block has come too late, on our clock."""
+
     def arrived(self, end_sample: int, delay: float) -> None:
         """Note how long after its last sample a block arrived: our monotonic clock less the agent's, in seconds."""
+        if self.clock_stood_still:
+            self.delays.clear()
+            self.clock_stood_still, self.late_since = False, None
         second = end_sample // self.sample_rate
         if self.delays and self.delays[-1][0] == second:
             delay = min(delay, self.delays.pop()[1])
         self.delays.append((second, delay))
         while self.delays[0][0] < second - DELAY_SECONDS:
             self.delays.popleft()
+
+    def stays_late(self, now: float, seconds: float) -> bool:
+        """Note that a block came too late; tell whether all have for longer than this.
+
+        A backlog is soon taken in or shed. What stays is a step of the agent's clock, or of its way to us.
+        """
+        if self.late_since is None:
+            self.late_since = now
+        return now - self.late_since > seconds
 
     def least_delay(self) -> float:
         """Return the smallest difference of the two clocks in the last minute of audio, in seconds."""

@@ -273,7 +273,7 @@ def test_a_block_may_be_longer_than_wanted_but_not_longer_than_a_second(models: 
         assert isinstance(agent.answers(1)[0], Refuse)
         assert daemon.counted("blocks.too_long") == 1
         assert daemon.sources["kitchen"].n_samples == 8_001
-        assert daemon.sources["kitchen"].n_lost == 0
+        assert daemon.sources["kitchen"].losses.n_samples == 0
 
 
 def test_the_latest_hello_wins_and_the_other_agent_is_told_when_that_one_has_left(models: list[Model]) -> None:

@@ -19,7 +19,7 @@ class Source:
     detail: str = "hears USB PnP"
     degraded: dict[str, str] = field(default_factory=dict)
     n_samples: int = 0
-    n_lost: int = 0
+    losses: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(n_samples=0))
 
     def shown_detail(self) -> str:
         return "; ".join([self.detail, *self.degraded.values()])
@@ -120,7 +120,7 @@ def test_of_a_hop_of_a_minute_the_audio_between_its_ends_is_work_and_no_more_tha
 def test_audio_that_was_lost_and_told_as_lost_is_work() -> None:
     # A machine too slow for anything: to kill its daemon every half minute would make it slower still.
     scene = Scene()
-    scene.kitchen.n_lost += 16000
+    scene.kitchen.losses.n_samples += 16000
     scene.publisher.n_sent += 1
     assert scene.is_fed()
 

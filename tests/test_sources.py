@@ -236,7 +236,7 @@ def test_lost_samples_are_one_gap_with_its_reason_and_the_rest_lies_where_it_was
         rig.hear(after[:HOP], lost_at + 800, **changed)
         rig.hear_all(after[HOP:], lost_at + 800 + HOP)
         told = rig.told()
-        assert rig.source.n_lost == 800
+        assert rig.source.losses.n_samples == 800
         assert rig.counters.read()[f"lost_samples.{reason}"] == 800
     assert gaps(told) == [(reason, lost_at, 800)]
     assert states(told)[-1].status == "live"
@@ -266,6 +266,22 @@ def test_takes_of_two_clocks_or_of_what_waits_are_not_compared(clock_id: str, li
         rig.hear(quiet(1), monotonic=time.monotonic() - 2.5)
         rig.hello("two", clock_id, live=live)
         rig.hear(quiet(1), take="two")
+        assert gaps(rig.told()) == []
+
+
+def test_what_a_reload_loses_of_a_recording_that_is_played_fast_is_told(model: Model) -> None:
+    # Its blocks are dated by their samples, from when its agent began to read it.
+    with a_rig(model) as rig:
+        rig.hello("one", live=False)
+        rig.hear(quiet(1), monotonic=100.0)
+        rig.source.close("reload")
+        rig.hello("two", live=False)
+        rig.hear(quiet(1), take="two", monotonic=101.5)
+        assert gaps(rig.told()) == [("agent", SAMPLE_RATE, SAMPLE_RATE // 2)]
+        rig.source.close("reload")
+        rig.source.died("was killed by SIGKILL")  # another agent reads it from its beginning
+        rig.hello("three", live=False)
+        rig.hear(quiet(1), take="three", monotonic=107.0)
         assert gaps(rig.told()) == []
 
 
@@ -389,7 +405,7 @@ def test_what_was_shed_at_the_end_of_a_take_is_told_too(model: Model) -> None:
         rig.hear(quiet(1), SAMPLE_RATE, monotonic=time.monotonic() - 10)
         rig.source.end(Bye(sources=("kitchen",), take="one", reason="end", detail="the recording is over"))
         told = rig.told()
-        assert rig.source.n_lost == SAMPLE_RATE
+        assert rig.source.losses.n_samples == SAMPLE_RATE
     assert gaps(told) == [("lag", SAMPLE_RATE, SAMPLE_RATE)]
     assert states(told)[-1].status == "ended"
 
@@ -549,6 +565,26 @@ def test_what_was_shed_before_a_longer_pause_of_the_input_is_told_as_the_pause(m
         rig.hear(quiet(0.5), SAMPLE_RATE, monotonic=time.monotonic() - 3.5)  # before its agent knows of the pause
         rig.hear(quiet(1), 4 * SAMPLE_RATE, n_lost=5 * SAMPLE_RATE // 2, flags=("microphone",))
         assert gaps(rig.told()) == [("microphone", SAMPLE_RATE, 3 * SAMPLE_RATE)]
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_remote_host_that_slept_for_seconds_is_heard_again_at_once_or_soon(
+    says_so: bool, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, slept = 5000.0, 0.0
+    with a_rig(model) as rig:
+        monkeypatch.setattr(sources.time, "monotonic", lambda: now)
+        rig.hello("one", ELSEWHERE)
+        for i in range(120):
+            now += 0.5
+            if i == 20:
+                now, slept = now + 5, 5.0
+            clock = ClockReport(offset_seconds=0.0, n_suspends=int(says_so and slept > 0))
+            told = {"clock": clock} if i in (0, 20) else {}
+            rig.hear(quiet(0.5), i * SAMPLE_RATE // 2, monotonic=now - slept - 0.5, **told)
+        lost = sum(n_samples for _, _, n_samples in gaps(rig.told())) / SAMPLE_RATE
+        assert rig.source.lag_seconds() == pytest.approx(0, abs=0.1)
+    assert lost == 0 if says_so else MAX_LAG_SECONDS <= lost <= MAX_LAG_SECONDS + 1
 
 
 def test_an_agent_that_only_says_hello_is_not_live(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

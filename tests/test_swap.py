@@ -99,7 +99,7 @@ def test_an_agent_whose_sources_want_what_they_wanted_hears_nothing_and_its_take
         for name in ("attic", "hall"):
             [listener] = rig.daemon.sources[name].listeners
             assert listener.detector.position(name) == 2 * HOP
-            assert rig.daemon.sources[name].n_lost == 0
+            assert rig.daemon.sources[name].losses.n_samples == 0
         assert rig.daemon.counted("blocks.wrong_take") == 0
 
 
