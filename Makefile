@@ -22,7 +22,7 @@ run: .venv/ready-to-run
 
 test: .venv/ready-to-develop
 	scripts/install_system_packages.sh
-	$(BIN)/python -m pytest
+	scripts/run_tests.sh $(BIN)/python
 
 check: .venv/ready-to-develop
 	$(BIN)/ruff check .
