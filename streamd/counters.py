@@ -12,7 +12,7 @@ class Counters:
         self._counts: Counter[str] = Counter()
 
     def add(self, name: str, n: int = 1) -> None:
-        """Count n more of name."""
+        """Count n more of name; 0 makes it known before anything happened."""
         self._counts[name] += n
 
     def read(self) -> dict[str, int]:

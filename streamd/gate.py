@@ -26,14 +26,15 @@ log = logging.getLogger("streamd")
 
 MAX_AT_ONCE = 64
 """Keys that are answered for before the daemon's loop goes on."""
-COUNT_SECONDS = 0.02
-"""How long the loop counts at once who connected; what then still waits is let go of, uncounted."""
+MAX_COUNTED_AT_ONCE = 2000
+"""Events of connections that the loop counts at once, 10 ms of work; what then still waits is let go of, uncounted."""
 MAX_LINES = 100
 """Strangers that are told of in the log of one run; the counters go on."""
 
 BIND_SECONDS = 0.005
 """How long the loop waits at once for ZeroMQ to let go of an endpoint that was cut off."""
 
+_COUNTED = ("connections.accepted", "connections.established", "connections.uncounted", "auth.refused")
 _ZAP = "inproc://zeromq.zap.01"
 _EVENTS = (
     zmq.EVENT_ACCEPTED
@@ -50,7 +51,7 @@ class Gate:
     Counters: `connections.accepted` and `connections.established` (their difference were no ZeroMQ, said
     nothing, or were refused), `connections.uncounted` (how often there were too many to count), and
     `auth.refused`: at an endpoint that needs a key, without one, with an unknown one, or with one that
-    may not do what it asked for.
+    may not do what it asked for. All are told from the start, as 0.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class Gate:
         """For the daemon's poller: readable when somebody's key must be answered for; None without keys."""
         self._pair = pair
         self._counters = counters
+        for name in _COUNTED:
+            counters.add(name, 0)
         self._context = context
         self._monitors: list[tuple[zmq.Socket[bytes], zmq.Socket[Any], frozenset[bytes]]] = []
         self._guarded: list[tuple[endpoints.Word, zmq.Socket[Any], str]] = []
@@ -171,15 +174,16 @@ class Gate:
     def count(self) -> None:
         """Count who connected and who was turned away since the last call; to be called once a second."""
         self._bind_again()
-        deadline = time.monotonic() + COUNT_SECONDS
+        left = MAX_COUNTED_AT_ONCE
         for i, (monitor, socket, open_endpoints) in enumerate(self._monitors):
             while int(monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-                if time.monotonic() > deadline:
+                if not left:
                     # Left for later, they would fill the memory: who connects is faster than who counts.
                     self._monitors[i] = self._watch(socket, open_endpoints)
                     monitor.close(0)
                     self._counters.add("connections.uncounted")
                     break
+                left -= 1
                 event, endpoint = monitor.recv_multipart(zmq.NOBLOCK)
                 (kind,) = struct.unpack("=H", event[:2])
                 if kind == zmq.EVENT_ACCEPTED:

@@ -39,10 +39,16 @@ class Reached:
         self.ports = ports
         self.flooder = flooder
         self.daemon_key = daemon_key
+        self._strangers = 0
 
-    def not_established(self) -> int:
+    def _not_established(self) -> int:
         counters = self.rig.daemon.status().counters
         return counters["connections.accepted"] - counters["connections.established"]
+
+    def wait_for_strangers(self, n: int) -> None:
+        """Wait until n strangers more are counted; who is just being let in is among them for a moment."""
+        self._strangers += n
+        wait_for(lambda: self._not_established() == self._strangers or None)
 
     def wait_for(self, count: Callable[[], int], least: int) -> None:
         """Wait until a count is at least so much."""
@@ -87,12 +93,11 @@ def test_garbage_at_any_tcp_port_is_cut_off_and_counted(reached: Reached) -> Non
         for i in range(kept.n):
             chance = random.Random(i)
             with kept.injection() as one, undisturbed(reached.rig, one):
-                before = reached.not_established()
                 port = list(reached.ports.values())[2 * i % len(reached.ports) + i // 3 % 2]
                 for _ in range(5):
                     with socket.create_connection(("127.0.0.1", port)) as line, suppress(OSError):
                         line.sendall(bytes_for(chance))
-                reached.wait_for(reached.not_established, before + 5)
+                reached.wait_for_strangers(5)
 
 
 def test_half_open_connections_are_cut_off_after_the_time_of_a_handshake(reached: Reached) -> None:
@@ -100,7 +105,6 @@ def test_half_open_connections_are_cut_off_after_the_time_of_a_handshake(reached
     with faults("half_open", 11, "half-open connections", how, through="real", long=20) as kept:
         for _ in range(kept.n):
             with kept.injection() as one, undisturbed(reached.rig, one):
-                before = reached.not_established()
                 lines = [
                     socket.create_connection(("127.0.0.1", port)) for port in reached.ports.values() for _ in range(33)
                 ]
@@ -112,7 +116,7 @@ def test_half_open_connections_are_cut_off_after_the_time_of_a_handshake(reached
                             pass
                     line.close()
                 assert time.monotonic() - began < HANDSHAKE_SECONDS + 5
-                reached.wait_for(reached.not_established, before + len(lines))
+                reached.wait_for_strangers(len(lines))
                 one.survived = bool(reached.rig.daemon.status().pid)
 
 
