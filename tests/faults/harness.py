@@ -81,9 +81,10 @@ class Faults:
         """Keep the result, and fail if a promise was broken."""
         if SHARE:
             seconds = round(time.monotonic() - self.began, 1)
+            found = {key: value for key, value in asdict(self).items() if key != "began"}
             RESULTS.mkdir(exist_ok=True)
             (RESULTS / f"{self.name}.json").write_text(
-                json.dumps({**asdict(self), "began": seconds, "measured": circumstances()}, indent=1) + "\n"
+                json.dumps({**found, "seconds": seconds, "measured": circumstances()}, indent=1) + "\n"
             )
         broken = [one for one in self.injections if not one.survived or one.n_hidden]
         assert not broken, f"{len(broken)} of {len(self.injections)}: {broken[0]}"

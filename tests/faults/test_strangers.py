@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -101,7 +102,7 @@ def test_garbage_at_any_tcp_port_is_cut_off_and_counted(reached: Reached) -> Non
 
 
 def test_half_open_connections_are_cut_off_after_the_time_of_a_handshake(reached: Reached) -> None:
-    how = "200 connections at once to every tcp port that say nothing; each is cut off by the daemon within 10 s"
+    how = "33 connections at once to each of six tcp ports that say nothing; the daemon cuts off all within 10 s"
     with faults("half_open", 11, "half-open connections", how, through="real", long=20) as kept:
         for _ in range(kept.n):
             with kept.injection() as one, undisturbed(reached.rig, one):
@@ -148,6 +149,7 @@ def test_an_agent_that_floods_harms_nobody_else(reached: Reached, way: str) -> N
     how = """a process with an agent's key sends for a second, as fast as the daemon takes it: garbage, hellos, blocks
         of a hop, of the longest that may be, of a recording, or in the name of others"""
     with faults(f"flood_{way}", 11, f"flooding agent ({way})", how, through="real", long=15) as kept:
+        rates = []
         for _ in range(kept.n):
             with kept.injection() as one, undisturbed(reached.rig, one, UNDER_FLOOD_SECONDS):
                 port = reached.ports["audio", True]
@@ -157,4 +159,5 @@ def test_an_agent_that_floods_harms_nobody_else(reached: Reached, way: str) -> N
                 )
                 out, _err = process.communicate(timeout=PATIENCE_SECONDS)
                 assert process.returncode == 0
-                kept.notes["messages a second"] = int(out)
+                rates.append(int(out))
+        kept.notes["messages a second (median)"] = statistics.median(rates)
