@@ -5,7 +5,7 @@
 #   make check    linter, formatter, types, import arrows; edits nothing
 #   make format   the formatter and the linter's safe repairs, written to the files
 #   make bench    every script in benchmarks/; what they compare streamd with gets a venv of its own, 600 MB
-#   make faults   a thousand faults, injected; half an hour, and docs/reliability.md is written of it
+#   make faults   a thousand faults, injected; over an hour, and docs/reliability.md is written of it
 #   make soak     a daemon for a million hops and for an hour in real time: does its memory grow, or its lag?
 #   make deb      dist/streamd_VERSION_ARCHITECTURE.deb, for a system like this one
 #   make clean    remove what these commands made

@@ -1,4 +1,4 @@
-"""Claim: the whole daemon with a small stream model takes less than half of the CPU that openWakeWord takes, live.
+"""Claim: the whole daemon with a small stream model takes 0.45 of the CPU that openWakeWord takes, live, or less.
 
 And what others take, as yardsticks: each hears the same fake microphone (paced), and the same recording as fast as it
 can (hot). They do not do the same work; the table says what each does. openwakeword.py compares like with like.

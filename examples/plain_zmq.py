@@ -10,7 +10,8 @@ from pathlib import Path
 
 import zmq
 
-folder = Path(os.environ.get("XDG_RUNTIME_DIR", "/run")) / "streamd"
+# Of a user's daemon, or else of the system service streamd@main.
+folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "streamd" if "XDG_RUNTIME_DIR" in os.environ else "/run/streamd/main"
 arguments = dict(enumerate(sys.argv))
 
 socket = zmq.Context().socket(zmq.SUB)

@@ -49,7 +49,9 @@ install -D -m 644 systemd/streamd.sysusers "$tree/usr/lib/sysusers.d/streamd.con
 install -D -m 644 systemd/streamd.tmpfiles "$tree/usr/lib/tmpfiles.d/streamd.conf"
 install -D -m 644 -t "$tree/usr/share/streamd/drop-ins" systemd/drop-ins/*.conf
 ln -s "../../lib/streamd/lib/python3.$minor/site-packages/streamd/demo/demo.flac" "$tree/usr/share/streamd/demo.flac"
-install -D -m 644 -t "$tree/usr/share/doc/streamd" docs/systemd.md docs/configuration.md docs/streamd.example.yaml
+install -D -m 644 -t "$tree/usr/share/doc/streamd" docs/*.md docs/*.json docs/*.yaml SECURITY.md PRIVACY.md
+sed -i -e 's#\.\./streamd/demo/demo\.flac#/usr/share/streamd/demo.flac#' -e 's#(\.\./\(SECURITY\|PRIVACY\)\.md#(\1.md#g' \
+    "$tree"/usr/share/doc/streamd/*.md "$tree/usr/share/doc/streamd/streamd.example.yaml"
 cat LICENSE NOTICE >"$tree/usr/share/doc/streamd/copyright"
 
 for script in postinst prerm postrm; do

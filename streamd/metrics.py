@@ -166,7 +166,9 @@ def _buckets(lags: LagReport) -> list[tuple[str, float]]:
 
 def _of_counters(counters: dict[str, int]) -> Iterator[Metric]:
     events = CounterMetricFamily("streamd_events", "Onsets and offsets published.", labels=["label", "phase"])
-    restarts = CounterMetricFamily("streamd_restarts", "Agents started again.", labels=["cause"])
+    restarts = CounterMetricFamily(
+        "streamd_restarts", "Children started again: agents, journal, recorder.", labels=["cause"]
+    )
     reloads = CounterMetricFamily("streamd_reloads", "Configurations read again.", labels=["outcome"])
     everything = CounterMetricFamily("streamd_counter", "Every counter of `streamd status`.", labels=["name"])
     for name, n in counters.items():

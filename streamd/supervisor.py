@@ -171,7 +171,7 @@ class Supervisor:
         if time.monotonic() - child.started >= HEALTHY_SECONDS:
             child.pause = FIRST_PAUSE_SECONDS
         child.restart_at = time.monotonic() + child.pause
-        log.warning("%s: agent %s; started again in %.1f s", child.name, how, child.pause)
+        log.warning("%s: %s; started again in %.1f s", child.name, how, child.pause)
         child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
         self._on_death(child.name, how, cause)
 
