@@ -20,7 +20,9 @@ log = logging.getLogger("streamd.journal")
 TIDY_SECONDS = 60.0
 N_STORED_BEFORE_TIDYING = 2000
 SETTLING_SECONDS = 3600.0
-"""After a step of the wall clock nothing is too old for so long: the step may be a mistake."""
+"""At the start, and after a step of the wall clock, nothing is too old for so long: it may be wrong for a while."""
+LARGE_STEP_SECONDS = 3600.0
+"""A step that makes a difference to what is kept for days: what this process has stored is dated anew after it."""
 _FAILURES = (sqlite3.Error, OSError)
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -40,7 +42,11 @@ class Keeper:
         self._tidied_at = 0.0
         self._wall = WallClock()
         self._n_steps = 0
-        self._age_counts_from = 0.0
+        self._step_seconds = 0.0
+        """By how much the clock was set since what was stored was dated."""
+        self._age_counts_from = time.monotonic() + SETTLING_SECONDS
+        self._first_id = 1 << 62
+        """Of what this process stores, or less."""
 
     @property
     def trouble(self) -> str:
@@ -93,6 +99,9 @@ class Keeper:
             return
         try:
             store = self._opened()
+            if abs(self._step_seconds) >= LARGE_STEP_SECONDS:
+                store.date_anew(self._first_id - 1, self._step_seconds)
+                self._step_seconds, self._is_dirty = 0.0, True
             if self._is_dirty:
                 store.sync()
                 self._is_dirty = False
@@ -107,8 +116,10 @@ class Keeper:
 
     def _may_judge_age(self) -> bool:
         self._wall.look()
-        if (n_steps := self._wall.report().n_steps) != self._n_steps:
-            self._n_steps, self._age_counts_from = n_steps, time.monotonic() + SETTLING_SECONDS
+        clock = self._wall.report()
+        if clock.n_steps != self._n_steps:
+            self._n_steps, self._age_counts_from = clock.n_steps, time.monotonic() + SETTLING_SECONDS
+            self._step_seconds += clock.last_step_seconds
         return time.monotonic() >= self._age_counts_from
 
     def close(self) -> None:
@@ -134,6 +145,7 @@ class Keeper:
                 self._set_aside(error)
                 self._store = Store(self._file, is_checked=False)
             self._is_checked = True
+            self._first_id = min(self._first_id, self._store.newest_id() + 1)  # a file that is begun anew has less
         return self._store
 
     def _over(self, what: str) -> None:

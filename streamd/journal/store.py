@@ -20,6 +20,7 @@ from streamd.errors import MessageError
 from streamd.events import Event, State, at, decode, envelope
 from streamd.history import MOST_ON_A_PAGE, Missing, Newest, Page, Since, place_of
 from streamd.journal.contract import LeftOpen
+from streamd.wall import EARLIEST, STEP_SECONDS
 
 MOST_BYTES_ON_A_PAGE = 512 << 10
 BUSY_SECONDS = 5.0
@@ -27,9 +28,6 @@ BUSY_SECONDS = 5.0
 N_TIDIED_AT_ONCE = 2000
 MOST_AGED_AT_ONCE = 0.1
 """The part of all messages that may go for its age at one look."""
-FIRST_BELIEVED = 1_577_836_800_000_000
-"""2020: what was stored earlier has the time of a clock that was not set, and thus no age."""
-
 _VERSION = 1
 _SCHEMA = """
 BEGIN;
@@ -228,21 +226,41 @@ class Store:
         newest = [] if seq is None else [Newest(run=place[0], host="", source=place[1], seq=seq)]
         return _page(request.ref, taken, None, newest)
 
+    def newest_id(self) -> int:
+        """Return the id of the message that was stored last; 0 if there is none."""
+        return int(self._database.execute("SELECT coalesce(max(id), 0) FROM messages").fetchone()[0])
+
+    def date_anew(self, after_id: int, step_seconds: float) -> None:
+        """Move the dates of what was stored after an id by a step of the wall clock, which made it no older or younger.
+
+        What was stored since the step has a right date: none is moved into the future, or back if it is not there.
+        """
+        now = _microseconds(time.time())
+        self._database.execute(
+            "UPDATE messages SET stored = stored + ?1 WHERE id > ?2 AND stored + ?1 <= ?3 AND (?1 > 0 OR stored > ?4)",
+            (_microseconds(step_seconds), after_id, now + _microseconds(STEP_SECONDS), now),
+        )
+
     def tidy(self, max_days: float, max_bytes: float) -> bool:
         """Delete some of what is too old or too much; return whether there is still too much.
 
-        Deletion goes by the order of publication: what came before a message that is too old is too old as well, and
-        what bears the time of a clock that was not set waits for that. Onsets without an offset stay, for whoever has
-        to end them. What is too old goes little by little: the clock may be wrong for a while.
+        Deletion goes by the order of publication: what came after a message that is young is not too old, whatever its
+        date says, since a host may boot with the date of its system's release. What bears the time of a clock that was
+        not set goes with what is too old after it; what bears one that is still to come says nothing, and stays. Onsets
+        without an offset stay, for whoever has to end them. What is too old goes little by little: the clock may be
+        wrong for a while.
         """
-        too_old = _microseconds(max(0.0, time.time() - max_days * 86_400))
+        now = time.time()
+        too_old = _microseconds(max(0.0, now - max_days * 86_400))
         (last,) = self._database.execute(
-            "SELECT coalesce(max(id), 0) FROM messages WHERE stored BETWEEN ? AND ?", (FIRST_BELIEVED, too_old)
+            "SELECT coalesce(max(id), 0) FROM messages WHERE stored BETWEEN ?1 AND ?2 AND id <"
+            " coalesce((SELECT min(id) FROM messages WHERE stored > ?2 AND stored <= ?3), 1 << 62)",
+            (_microseconds(EARLIEST), too_old, _microseconds(now)),
         ).fetchone()
         n_aged = n_deleted = 0
         if last:
             at_most = 1 + int(self._n_messages() * MOST_AGED_AT_ONCE)
-            n_aged = self._delete(f"id <= {int(last)}", min(at_most, N_TIDIED_AT_ONCE))
+            n_aged = self._delete(f"id <= {int(last)} AND stored <= {too_old}", min(at_most, N_TIDIED_AT_ONCE))
         if (n_bytes := self._n_bytes()) > max_bytes:
             n_too_many = 1 + int(self._n_messages() * (1 - max_bytes / n_bytes))
             n_deleted = self._delete("1", min(n_too_many, N_TIDIED_AT_ONCE))

@@ -19,6 +19,7 @@ from streamd.journal import keeper as keeping
 from streamd.journal import store as storing
 from streamd.journal.contract import JournalSpec
 from streamd.journal.keeper import Keeper
+from streamd.wall import EARLIEST
 from tests import samples
 
 
@@ -105,7 +106,7 @@ def test_after_a_message_that_was_deleted_all_that_is_left_of_its_run_comes(
         patch.setattr(storing.time, "time", lambda: long_ago)
         keeper.keep([encode(msgspec.structs.replace(samples.STATE, source="porch"))])
     keeper.keep(left := messages(5, samples.STATE.run))
-    rest(keeper)
+    rest(keeper, monkeypatch)
     page = keeper.answer(Since(after=f"{samples.STATE.run}-porch-{samples.STATE.seq}"))
     assert isinstance(page, Page)
     assert [bytes(raw) for raw in page.messages] == left
@@ -198,20 +199,38 @@ def test_a_folder_that_cannot_be_made_is_trouble_until_it_can(tmp_path: Path) ->
     keeper.close()
 
 
-def test_what_is_too_old_goes_but_not_what_has_the_time_of_a_clock_that_was_not_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+DAY = 86_400.0
+IN_1970, AT_ITS_RELEASE, IN_THE_FUTURE = "in 1970", "at its release", "in the future"
+"""What a clock may say that was not set: a board's own beginning, that of its system (systemd's), or nonsense."""
+
+
+@pytest.mark.parametrize(
+    ("stored", "left"),
+    [
+        (["40 days", "31 days", "29 days", "now"], ["29 days", "now"]),
+        (["40 days", "31 days"], []),
+        (["40 days", "1 day", IN_1970], ["1 day", IN_1970]),
+        (["40 days", "1 day", IN_1970, "now"], ["1 day", IN_1970, "now"]),
+        (["1 day", AT_ITS_RELEASE, "now"], ["1 day", AT_ITS_RELEASE, "now"]),
+        (["40 days", AT_ITS_RELEASE, "31 days", "now"], ["now"]),
+        (["40 days", IN_1970, "31 days", "now"], ["now"]),
+        (["40 days", IN_1970, "now"], [IN_1970, "now"]),
+        ([IN_THE_FUTURE, "31 days", "now"], [IN_THE_FUTURE, "now"]),
+    ],
+)
+def test_what_is_too_old_goes_but_nothing_that_was_stored_after_what_is_young(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: list[str], left: list[str]
 ) -> None:
-    keeper = Keeper(spec(tmp_path, max_days=1.0))
     now = time.time()
-    for run, age in (("old", 2 * 86_400), ("young", 3600)):
-        monkeypatch.setattr(storing.time, "time", lambda age=age: now - age)
-        keeper.keep(messages(5, run))
-    monkeypatch.setattr(storing.time, "time", lambda: 1000.0)
-    keeper.keep(messages(5, "1970"))
-    monkeypatch.setattr(storing.time, "time", lambda: now)
-    rest(keeper)
-    runs = {msgspec.json.decode(payload)["data"]["run"] for payload in everything(keeper)}
-    assert runs == {"young", "1970"}
+    wrong = {IN_1970: 1000.0, AT_ITS_RELEASE: max(EARLIEST, now - 200 * DAY), IN_THE_FUTURE: now + 1000 * DAY}
+    keeper = Keeper(spec(tmp_path))
+    for run in stored:
+        age = 0.0 if run == "now" else float(run.split()[0]) * DAY if "day" in run else now - wrong[run]
+        with monkeypatch.context() as patch:
+            patch.setattr(storing.time, "time", lambda age=age: now - age)
+            keeper.keep(messages(50, run))
+    rest(keeper, monkeypatch)
+    assert list(dict.fromkeys(msgspec.json.decode(each)["data"]["run"] for each in everything(keeper))) == left
     keeper.close()
 
 
@@ -223,7 +242,7 @@ def test_the_oldest_goes_where_there_is_too_much_and_the_file_shrinks(
     for i in range(0, 6000, 1000):
         keeper.keep(sent[i : i + 1000])
     assert (tmp_path / "journal.db").stat().st_size + (tmp_path / "journal.db-wal").stat().st_size > 2e6
-    rest(keeper)
+    rest(keeper, monkeypatch)
     left = everything(keeper)
     assert 500 < len(left) < 2500
     assert left == sent[-len(left) :]
@@ -235,13 +254,14 @@ def test_a_clock_that_is_wrong_for_a_minute_deletes_nothing(tmp_path: Path, monk
     keeper = Keeper(spec(tmp_path))
     keeper.keep(sent := messages(1000))
     in_months = time.time() + 100 * 86_400
+    keeper.rest()
     monkeypatch.setattr(storing.time, "time", lambda: in_months)
-    rest(keeper)
+    look_often(keeper)
     assert everything(keeper) == sent
     keeper.close()
 
 
-def test_a_clock_that_was_wrong_at_the_start_deletes_no_more_than_a_tenth_at_a_look(
+def test_a_clock_that_is_wrong_from_the_start_deletes_nothing_for_an_hour_and_then_a_tenth_at_a_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Keeper(spec(tmp_path))
@@ -251,6 +271,9 @@ def test_a_clock_that_was_wrong_at_the_start_deletes_no_more_than_a_tenth_at_a_l
     monkeypatch.setattr(storing.time, "time", lambda: in_months)
     second = Keeper(spec(tmp_path))
     second.keep(messages(1, "second"))
+    look_often(second)
+    assert len(everything(second)) == 1001
+    an_hour_passes(monkeypatch)
     for _ in range(5):
         second.rest()
     left = everything(second)
@@ -259,7 +282,32 @@ def test_a_clock_that_was_wrong_at_the_start_deletes_no_more_than_a_tenth_at_a_l
     second.close()
 
 
-def test_an_onset_stays_as_long_as_it_has_no_offset(tmp_path: Path) -> None:
+@pytest.mark.parametrize("days", [-500.0, 500.0])
+def test_what_was_stored_before_the_clock_was_set_has_its_age_by_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float
+) -> None:
+    """The first boot of a board: nothing that was stored earlier tells how old it is."""
+    monkeypatch.setattr("streamd.journal.store.EARLIEST", 0.0)  # as long as that is nearer than the days above
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(storing.time, "time", lambda: now + days * DAY)
+        keeper = Keeper(spec(tmp_path))
+        keeper.keep(messages(50, "boot"))
+        keeper.rest()
+    keeper.keep(messages(50, "set"))
+    rest(keeper, monkeypatch)
+    assert len(everything(keeper)) == 100
+    with monkeypatch.context() as patch:
+        patch.setattr(storing.time, "time", lambda: now + 31 * DAY)
+        later = Keeper(spec(tmp_path))
+        assert later.left_open("later") == []
+        rest(later, patch)
+        assert everything(later) == []
+        later.close()
+    keeper.close()
+
+
+def test_an_onset_stays_as_long_as_it_has_no_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = Keeper(spec(tmp_path, max_megabytes=1.0))
     ended = {"phase": "offset", "offset_sample": 5000, "offset_seconds": 0.3125, "offset_time": samples.START}
     keeper.keep(
@@ -274,7 +322,7 @@ def test_an_onset_stays_as_long_as_it_has_no_offset(tmp_path: Path) -> None:
     sent = messages(6000)
     for i in range(0, 6000, 1000):
         keeper.keep(sent[i : i + 1000])
-    rest(keeper)
+    rest(keeper, monkeypatch)
     left = everything(keeper)
     assert 500 < len(left) < 2500
     assert [msgspec.json.decode(payload)["data"].get("event_id") for payload in left[:2]] == ["open", None]
@@ -284,10 +332,12 @@ def test_an_onset_stays_as_long_as_it_has_no_offset(tmp_path: Path) -> None:
     keeper.close()
 
 
-def test_what_was_deleted_does_not_come_back_when_it_is_handed_over_again(tmp_path: Path) -> None:
+def test_what_was_deleted_does_not_come_back_when_it_is_handed_over_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keeper = Keeper(spec(tmp_path, max_megabytes=1.0))
     keeper.keep(sent := messages(6000))
-    rest(keeper)
+    rest(keeper, monkeypatch)
     left = everything(keeper)
     keeper.keep(sent[:100])
     assert everything(keeper) == left
@@ -297,9 +347,23 @@ def test_what_was_deleted_does_not_come_back_when_it_is_handed_over_again(tmp_pa
     keeper.close()
 
 
-def rest(keeper: Keeper) -> None:
-    """Let a keeper do all that can wait."""
-    for _ in range(20):
+def an_hour_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clocks go on by an hour, evenly."""
+    monotonic, wall = keeping.time.monotonic, keeping.time.time
+    monkeypatch.setattr(keeping.time, "monotonic", lambda: monotonic() + keeping.SETTLING_SECONDS)
+    monkeypatch.setattr(keeping.time, "time", lambda: wall() + keeping.SETTLING_SECONDS)
+
+
+def rest(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a keeper do all that can wait, an hour later too."""
+    keeper.rest()
+    an_hour_passes(monkeypatch)
+    look_often(keeper)
+
+
+def look_often(keeper: Keeper) -> None:
+    """Let a keeper rest often enough to delete all that it would."""
+    for _ in range(80):
         keeper._tidied_at = -keeping.TIDY_SECONDS
         keeper.rest()
 
