@@ -89,12 +89,17 @@ class ClockNews:
         return changed
 
 
+def boot_seconds() -> float:
+    """Return the seconds of a clock that nobody sets; where there is such a one, it goes on while the host sleeps."""
+    return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
+
+
 def _read() -> tuple[float, float, float]:
     """Return monotonic time, wall time less it, and how long the host has slept since it booted, in seconds."""
     for _ in range(_TRIES):
         before = time.monotonic()
         wall = time.time()
-        boot = before if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
+        boot = boot_seconds()
         after = time.monotonic()
         if after - before < UNBROKEN_SECONDS:
             break

@@ -1,18 +1,21 @@
 """What lies in the folder of recordings, and what of it has to go: the oldest first.
 
 Only files that are named as the recorder names them are counted and removed: whatever else lies there is somebody's.
+A recording is as old as its files: what a recorder has written is dated anew when the clock is set, names stay.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+
+from streamd.wall import EARLIEST
 
 EVENTS, NEAR_MISSES, WITHOUT_AUDIO = "events", "near-misses", "without-audio"
 """Folders in the folder, each with a folder for each label. Those of the first two are clips to train with."""
@@ -20,8 +23,6 @@ NEAR_MISS_PART = 0.5
 """Near-misses have at most this part of the bytes: there may be so many of them that no event would last."""
 RESCAN_SECONDS = 3600.0
 """Who removes recordings by hand gets their room after this long at the latest."""
-NO_CLOCK_YEAR = 2020
-"""A host without a clock begins in 1970: what was recorded then has no age."""
 EVEN_SECONDS = 3600.0
 """Nothing is old before the clock has gone evenly for so long, or a moment of a wrong one would cost everything …"""
 STEP_SECONDS = 10.0
@@ -38,6 +39,15 @@ class _Kept:
 
     stem: Path
     n_bytes: int
+    written_at: float
+    """Seconds since 1970."""
+    is_ours: bool = False
+    """This process wrote it."""
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """By which the oldest comes first."""
+        return self.written_at, self.stem.name
 
 
 class Quota:
@@ -50,7 +60,7 @@ class Quota:
         self._kept: dict[str, dict[Path, _Kept]] = {EVENTS: {}, NEAR_MISSES: {}, WITHOUT_AUDIO: {}}
         self._scanned_at = -RESCAN_SECONDS
         self._ahead: float | None = None
-        """How far the clock is ahead of the monotonic one …"""
+        """How far the wall clock is ahead of the one that nobody sets …"""
         self._even_since = 0.0
         """… and since when, in seconds of that one."""
         self.n_removed = 0
@@ -65,21 +75,22 @@ class Quota:
 
     def add(self, kind: str, stem: Path, n_bytes: int) -> None:
         """Count a recording that was just written."""
-        self._kept[kind][stem] = _Kept(stem, n_bytes)
+        written_at = stem.with_name(stem.name + ".json").stat().st_mtime
+        self._kept[kind][stem] = _Kept(stem, n_bytes, written_at, is_ours=True)
 
-    def enforce(self, now: float, monotonic: float, kind: str = EVENTS, n_bytes: int = 0) -> None:
+    def enforce(self, now: float, uptime: float, kind: str = EVENTS, n_bytes: int = 0) -> None:
         """Remove what is too old, and make room for n_bytes more of a kind.
 
         Args:
             now: seconds since 1970, by which recordings are old.
-            monotonic: seconds, by which it is time to look at the disk again.
+            uptime: seconds of wall.boot_seconds, by which it is time to look at the disk again.
             kind: the folder that gets more.
             n_bytes: what it gets; no more than the quota.
         """
-        if monotonic - self._scanned_at >= RESCAN_SECONDS:
+        if uptime - self._scanned_at >= RESCAN_SECONDS:
             self._scan()
-            self._scanned_at = monotonic
-        if self._has_gone_evenly(now, monotonic):
+            self._scanned_at = uptime
+        if self._has_gone_evenly(now, uptime):
             self._remove_old(now)
         near = self._kept[NEAR_MISSES]
         more = n_bytes if kind == NEAR_MISSES else 0
@@ -87,30 +98,45 @@ class Quota:
             self._remove(NEAR_MISSES, self._by_age(NEAR_MISSES)[0])
         while self.n_bytes and self.n_bytes + n_bytes > self._max_bytes:
             oldest_of = {each: self._by_age(each)[0] for each, kept in self._kept.items() if kept}
-            first = min(oldest_of, key=lambda each: oldest_of[each].stem.name)
+            first = min(oldest_of, key=lambda each: oldest_of[each].place)
             self._remove(first, oldest_of[first])
 
-    def _has_gone_evenly(self, now: float, monotonic: float) -> bool:
-        ahead = now - monotonic
-        if self._ahead is None or abs(ahead - self._ahead) > STEP_SECONDS:
-            self._even_since = monotonic
+    def _has_gone_evenly(self, now: float, uptime: float) -> bool:
+        ahead = now - uptime
+        step = 0.0 if self._ahead is None else ahead - self._ahead
+        if self._ahead is None or abs(step) > STEP_SECONDS:
+            self._date_anew(now, step)
+            self._even_since = uptime
         self._ahead = ahead
-        return monotonic - self._even_since >= EVEN_SECONDS
+        return uptime - self._even_since >= EVEN_SECONDS
+
+    def _date_anew(self, now: float, step: float) -> None:
+        """Move the files that this process wrote by a step of the clock, which made them no older or younger.
+
+        What was written since the step has a right date: none is moved into the future, or back if it is not there.
+        """
+        for one in itertools.chain.from_iterable(kept.values() for kept in self._kept.values()):
+            moved = one.written_at + step
+            if one.is_ours and moved <= now + STEP_SECONDS and (step > 0 or one.written_at > now):
+                for suffix in _SUFFIXES:
+                    with contextlib.suppress(FileNotFoundError, PermissionError):
+                        os.utime(one.stem.with_name(one.stem.name + suffix), (moved, moved))
+                one.written_at = moved
 
     def _remove_old(self, now: float) -> None:
-        oldest = datetime.fromtimestamp(max(0.0, now - self._max_age_seconds), UTC).strftime("%Y%m%dT%H%M%S")
+        """Remove some of what is too old; what was written by a clock that was not set has no age."""
         old = [
-            (one.stem.name, kind, one)
+            (one.place, kind, one)
             for kind, kept in self._kept.items()
             for one in kept.values()
-            if f"{NO_CLOCK_YEAR}" <= one.stem.name < oldest
+            if EARLIEST <= one.written_at < now - self._max_age_seconds
         ]
         most = math.ceil(OLD_PART * sum(map(len, self._kept.values())))
-        for _name, kind, one in sorted(old, key=lambda each: each[0])[:most]:
+        for _place, kind, one in sorted(old, key=lambda each: each[0])[:most]:
             self._remove(kind, one)
 
     def _by_age(self, kind: str) -> list[_Kept]:
-        return sorted(self._kept[kind].values(), key=lambda one: one.stem.name)
+        return sorted(self._kept[kind].values(), key=lambda one: one.place)
 
     def _remove(self, kind: str, one: _Kept) -> None:
         del self._kept[kind][one.stem]
@@ -131,8 +157,11 @@ class Quota:
                         continue
                     stem, suffix = Path(file.path).with_suffix(""), Path(file.path).suffix
                     if suffix in _SUFFIXES and _STEM.fullmatch(stem.name):
-                        n_bytes = file.stat(follow_symlinks=False).st_size
-                        found.setdefault(stem, _Kept(stem, 0)).n_bytes += n_bytes
+                        facts = file.stat(follow_symlinks=False)
+                        before = self._kept[kind].get(stem)
+                        one = found.setdefault(stem, _Kept(stem, 0, 0.0, before is not None and before.is_ours))
+                        one.n_bytes += facts.st_size
+                        one.written_at = max(one.written_at, facts.st_mtime)
             self._kept[kind] = found
 
 

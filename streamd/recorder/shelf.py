@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from streamd.recorder.desk import Recording
 from streamd.recorder.messages import Pcm, RecorderSpec, Report
 from streamd.recorder.quota import EVENTS, NEAR_MISSES, WITHOUT_AUDIO, Quota
+from streamd.wall import boot_seconds
 
 log = logging.getLogger("streamd.recorder")
 
@@ -170,7 +171,7 @@ class Shelf:
                 return f"{self._folder}: there is no such folder; make it, or mount its disk", False
             if not os.access(self._folder, os.W_OK | os.X_OK):
                 return f"{self._folder}: this user may not write there", False
-            self._quota.enforce(time.time(), time.monotonic())
+            self._quota.enforce(time.time(), boot_seconds())
             if recording is not None:
                 is_writing = True
                 self._write(recording)
@@ -197,7 +198,7 @@ class Shelf:
             log.warning("%s: %d bytes, more than the quota", recording.stem, n_bytes)
             self._count(n_lost=1)
             return
-        self._quota.enforce(time.time(), time.monotonic(), kind, n_bytes)
+        self._quota.enforce(time.time(), boot_seconds(), kind, n_bytes)
         folder = self._folder / kind / folder_name(recording.label)
         for each in (folder.parent, folder):  # not the folder itself: its disk may have gone at this moment
             each.mkdir(mode=0o700, exist_ok=True)

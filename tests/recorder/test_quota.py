@@ -10,18 +10,20 @@ import pytest
 
 from streamd.recorder.quota import EVEN_SECONDS, EVENTS, NEAR_MISSES, RESCAN_SECONDS, WITHOUT_AUDIO, Quota
 
-NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+NOW = datetime(2027, 1, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 def write(folder: Path, kind: str, when: datetime, n_bytes: int = 1_000, label: str = "Dog") -> str:
-    """Make a recording, three quarters of it FLAC; return its stem."""
+    """Make a recording as at a time, three quarters of it FLAC; return its stem."""
     stem = when.strftime("%Y%m%dT%H%M%S.000Z-kitchen-3f2a-0-1")
     place = folder / kind / label
     place.mkdir(parents=True, exist_ok=True)
     if kind != WITHOUT_AUDIO:
         (place / f"{stem}.flac").write_bytes(bytes(n_bytes * 3 // 4))
     (place / f"{stem}.json").write_bytes(bytes(n_bytes // 4))
+    for file in place.glob(f"{stem}.*"):
+        os.utime(file, (when.timestamp(), when.timestamp()))
     return stem
 
 
@@ -141,6 +143,48 @@ def test_a_clock_that_is_wrong_for_a_while_costs_nothing(tmp_path: Path) -> None
         is_wrong = 10_000 <= second < 12_000
         quota.enforce((NOW + is_wrong * forward).timestamp() + second, second)
     assert stems(tmp_path, EVENTS) == kept
+
+
+@pytest.mark.parametrize("wrong", [datetime(1970, 1, 1, tzinfo=UTC), NOW - 200 * DAY, NOW + 200 * DAY])
+def test_what_was_recorded_before_the_clock_was_set_has_its_age_by_the_right_one(
+    tmp_path: Path, wrong: datetime
+) -> None:
+    """It stays for its days and goes after them, in the folder of the next recorder too."""
+    before = write(tmp_path, EVENTS, NOW - 20 * DAY)
+    quota = Quota(tmp_path, 1_000_000, 30.0)
+    quota.enforce(wrong.timestamp(), 0.0)
+    first = write(tmp_path, EVENTS, wrong)
+    quota.add(EVENTS, tmp_path / EVENTS / "Dog" / first, 1_000)
+    quota.enforce(NOW.timestamp(), 300.0)
+    after = write(tmp_path, EVENTS, NOW + timedelta(seconds=1))
+    quota.add(EVENTS, tmp_path / EVENTS / "Dog" / after, 1_000)
+    for minute in range(120):
+        quota.enforce(NOW.timestamp() + 60 * minute, 300.0 + 60 * minute)
+    assert stems(tmp_path, EVENTS) == {before, first, after}
+    enforce(tmp_path, now=NOW + 29 * DAY)
+    assert stems(tmp_path, EVENTS) == {first, after}
+    enforce(tmp_path, now=NOW + 31 * DAY)
+    assert stems(tmp_path, EVENTS) == set()
+
+
+def test_a_host_that_sleeps_does_not_make_its_recordings_younger(tmp_path: Path) -> None:
+    quota = Quota(tmp_path, 1_000_000, 30.0)
+    quota.enforce(NOW.timestamp(), 0.0)
+    quota.add(EVENTS, tmp_path / EVENTS / "Dog" / write(tmp_path, EVENTS, NOW), 1_000)
+    asleep = 31 * DAY.total_seconds()
+    quota.enforce(NOW.timestamp() + asleep, asleep)
+    assert stems(tmp_path, EVENTS) == set()
+
+
+def test_of_what_was_recorded_when_the_clock_was_wrong_the_newest_stay_where_there_is_too_much(tmp_path: Path) -> None:
+    kept = [write(tmp_path, EVENTS, NOW - (10 - i) * DAY) for i in range(3)]
+    quota = Quota(tmp_path, 4_000, 30.0)
+    quota.enforce((NOW - 200 * DAY).timestamp(), 0.0)
+    first = write(tmp_path, EVENTS, NOW - 200 * DAY)
+    quota.add(EVENTS, tmp_path / EVENTS / "Dog" / first, 1_000)
+    quota.enforce(NOW.timestamp(), 300.0)
+    quota.enforce(NOW.timestamp(), 301.0, EVENTS, 1_000)
+    assert stems(tmp_path, EVENTS) == {*kept[1:], first}
 
 
 def test_what_is_old_goes_a_tenth_at_a_look_the_oldest_first(tmp_path: Path) -> None:
