@@ -75,7 +75,7 @@ def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None, 
         RecordingError: the recording can't be read, or not to its end.
     """
     if child_of is not None:
-        # Not SIGKILL: a program that a command has started in its turn would outlive us.
+        # Not SIGKILL: a command is asked to end before it is killed.
         parent.die_with(child_of, signal.SIGTERM)
     if not SOURCE_NAME.fullmatch(source):
         raise UsageError(f"source name {source[:80]!r}; expected lower-case letters, digits and -, at most 63")
@@ -88,8 +88,6 @@ def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None, 
         signal.setitimer(signal.ITIMER_REAL, 0)
         agent.close()
         link.close(round(LAST_WORD_SECONDS * 1000))
-        if child_of is not None:
-            parent.end_group_without(child_of)
     return 0 if is_over or child_of is None else STOPPED
 
 

@@ -6,8 +6,6 @@ import logging
 import os
 import select
 import shlex
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -17,7 +15,7 @@ from streamd.capture import wav
 from streamd.capture.audio import LONGEST_READ_SECONDS, Piece
 from streamd.capture.channels import Channels
 from streamd.capture.clock import CaptureClock
-from streamd.capture.parent import die_with_me
+from streamd.capture.program import Program
 from streamd.capture.specs import Command
 from streamd.errors import DeviceError
 
@@ -27,8 +25,6 @@ HEADER_SECONDS = 10.0
 """A WAV header must be there by then."""
 STALL_SECONDS = 10.0
 """A program that writes nothing for this long is ended and started again: a camera is gone, a connection hangs."""
-END_SECONDS = 0.3
-"""A program that has not ended this long after SIGTERM is killed."""
 _AHEAD_SECONDS = 1.0
 _FASTEST = 1.01
 """A program may run ahead of real time by a second, and by a clock 1 % fast: one that reads a file would
@@ -36,7 +32,7 @@ otherwise bring hours of audio at once, of which most would be shed."""
 
 
 class CommandInput:
-    """A running program; it stays in the agent's process group and dies with the agent."""
+    """A running program, which ends with all that it has started when this input is closed, or the agent ends."""
 
     live = True
     can_wait = False
@@ -59,25 +55,10 @@ class CommandInput:
         self._said = b""
         self._data = bytearray()
         self._ended = False
-        try:
-            # The pipes are read by hand: Python's own buffers would hide from poll what is in them.
-            self._process = subprocess.Popen(
-                spec.arguments,
-                bufsize=0,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                preexec_fn=die_with_me(),  # noqa: PLW1509 - this process has one thread of Python
-            )
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise DeviceError(f"can't start {self._program}: {reason}") from error
-        if self._process.stdout is None or self._process.stderr is None:
-            raise DeviceError(f"can't read what {self._program} writes")
-        self._stdout, self._stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
+        self._running = Program(spec.arguments)
+        self._stdout, self._stderr = self._running.stdout, self._running.stderr
         self._poll = select.poll()
         for pipe in (self._stdout, self._stderr):
-            os.set_blocking(pipe, False)
             self._poll.register(pipe, select.POLLIN)
         try:
             self._format = self._find_format(spec, stopping)
@@ -122,17 +103,8 @@ class CommandInput:
         return Piece(self._channels.mix(samples), n_lost, self._channels.dead)
 
     def close(self) -> None:
-        """End the program, by force if need be."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+        """End the program and all that it has started, by force if need be."""
+        self._running.end()
 
     def _find_format(self, spec: Command, stopping: Callable[[], bool]) -> wav.PcmFormat:
         if spec.sample_rate is not UNSET:
@@ -186,17 +158,10 @@ class CommandInput:
                 log.warning("%s: %s", self._source, text)
 
     def _how_it_ended(self) -> str:
-        try:
-            code: int | None = self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = None
+        how = self._running.how_it_ended()
         try:
             self._pass_on()
             self._pass_on()
         except (BlockingIOError, KeyError):
             pass  # somebody else holds its standard error, or all of it was read
-        if code is None:
-            how = "closed its output"
-        else:
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         return f"{self._program} {how}" + (f": {self._last_line}" if self._last_line else "")

@@ -33,12 +33,6 @@ def die_with_me() -> Callable[[], None]:
     return lambda: die_with(me)
 
 
-def end_group_without(parent: int) -> None:
-    """Kill all that this process has started, itself included, if its parent is dead: nobody else would."""
-    if os.getppid() != parent and os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-
-
 def is_gone() -> bool:
     """Tell whether the parent has died, seen from the pipe on our standard input that it held open."""
     readable, _, _ = select.select([_STDIN], [], [], 0)

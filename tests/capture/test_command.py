@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
+import subprocess
 import sys
 import time
 import wave
@@ -21,7 +23,7 @@ from streamd.blocks import Bye, Hello, Waiting
 from streamd.capture import command, specs, wav
 from streamd.capture.specs import Command, Microphone, Recording
 from streamd.errors import DeviceError, UsageError
-from tests.agents import AudioSocket, running_agent
+from tests.agents import SOURCE, AudioSocket, running_agent
 
 RATE = 16_000
 LATER = "sleep 1;"
@@ -60,17 +62,77 @@ def test_a_program_that_writes_no_more_but_lives_is_told_of_and_started_again(mo
     monkeypatch.setattr(command, "STALL_SECONDS", 0.5)
     program = "printf abcd; exec sleep 600"
     running = command.CommandInput(Command(arguments=("sh", "-c", program), sample_rate=RATE), "attic", lambda: False)
-    process = psutil.Process(running._process.pid)
-
-    def read_on() -> None:
-        while True:
-            running.read(RATE)
-
     with pytest.raises(DeviceError, match="sh has written nothing for 0 s; it is started again"):
-        read_on()
+        read_on(running)
     assert running.clock.position == 2
     running.close()
-    assert not process.is_running()
+
+
+def test_a_device_that_a_wrapper_holds_is_free_again_after_a_stall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "STALL_SECONDS", 0.5)
+    record = f"flock --nonblock {tmp_path}/device sh -c 'head -c 16000 /dev/zero; sleep 600'"
+    spec = Command(arguments=("sh", "-c", f"{record} || echo busy >&2; true"), sample_rate=RATE)
+    for _ in range(3):
+        running = command.CommandInput(spec, "attic", lambda: False)
+        with pytest.raises(DeviceError, match="has written nothing"):
+            read_on(running)
+        assert running.clock.position == 8000
+        running.close()
+
+
+@pytest.mark.parametrize(
+    ("program", "n_processes"),
+    [
+        ("echo begun; sleep 600 | cat", 3),
+        ("sh -c 'trap \"\" TERM; sleep 600; sleep 600' & wait", 3),
+        ("sleep 600 >/dev/null 2>&1 & exit", 1),
+    ],
+    ids=["a pipeline", "one that heeds no SIGTERM", "one that outlived its script"],
+)
+def test_nothing_of_a_command_is_left_when_it_is_closed(program: str, n_processes: int) -> None:
+    running = command.CommandInput(Command(arguments=("sh", "-c", program), sample_rate=RATE), "attic", lambda: False)
+    session = in_session(running._running._process.pid, n_processes)
+    running.close()
+    assert not left(session)
+
+
+def read_on(running: command.CommandInput) -> None:
+    """Read until the program has ended or hangs."""
+    while True:
+        running.read(RATE)
+
+
+def left(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended in two seconds; their remains are those of whoever inherits them."""
+    deadline = time.monotonic() + 2
+    while (alive := [one for one in processes if runs(one)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return alive
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process has not yet ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def in_session(leader: int, n: int) -> list[psutil.Process]:
+    """The processes of a session, once there are this many."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        found = []
+        for process in psutil.process_iter():
+            with suppress(ProcessLookupError):
+                if os.getsid(process.pid) == leader and runs(process):
+                    found.append(process)
+        if len(found) == n:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not {n} processes: {found}")
 
 
 def test_channels_of_raw_pcm_are_mixed(tmp_path: Path) -> None:
@@ -132,15 +194,26 @@ def test_what_a_program_says_is_passed_on_with_the_name_of_the_source() -> None:
         ]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_command_dies_with_its_agent(how: signal.Signals) -> None:
-    spec = Command(arguments=python("import time; time.sleep(60)"), sample_rate=RATE)
-    with AudioSocket() as daemon, running_agent(daemon.endpoint, spec) as agent:
-        daemon.expect(Hello)
-        [program] = psutil.Process(agent.pid).children()
-        agent.send_signal(how)
-        program.wait(2)
-        agent.wait(2)
+@pytest.mark.parametrize("as_group", [False, True], ids=["alone", "as a group"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_pipeline_dies_with_its_agent(how: signal.Signals, as_group: bool) -> None:
+    """By the supervisor, Ctrl-C, a terminal that goes; an agent by hand has nobody else who cleans up."""
+    pipeline = ("sh", "-c", "sleep 600 | cat")
+    with AudioSocket() as daemon:
+        by_hand = (sys.executable, "-m", "streamd", "capture", SOURCE, "--endpoint", daemon.endpoint)
+        agent = subprocess.Popen((*by_hand, "--sample-rate", str(RATE), "--command", *pipeline), process_group=0)
+        try:
+            daemon.expect(Hello, 30)
+            deadline = time.monotonic() + 10
+            while len(family := psutil.Process(agent.pid).children(recursive=True)) < 4:
+                assert time.monotonic() < deadline, "a guard, a shell and the two that it has started"
+                time.sleep(0.02)
+            (os.killpg if as_group else os.kill)(agent.pid, how)
+            agent.wait(5)
+            assert not left(family)
+        finally:
+            agent.kill()
+            agent.wait()
 
 
 def test_killing_the_daemon_leaves_neither_agent_nor_command(tmp_path: Path) -> None:
@@ -154,9 +227,9 @@ time.sleep(60)
 """
     with psutil.Popen(python(program), cwd=Path(__file__).parents[2]) as daemon:
         deadline = time.monotonic() + 10
-        while len(family := daemon.children(recursive=True)) < 2 and time.monotonic() < deadline:
+        while len(family := daemon.children(recursive=True)) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert len(family) == 2
+        assert len(family) == 3, "the agent, the command and its guard"
         daemon.kill()
         _, alive = psutil.wait_procs(family, timeout=3)
         assert not alive
