@@ -73,7 +73,8 @@ class Program:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             return "closed its output"
-        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        names = {one.value: one.name for one in signal.Signals}  # most real-time signals have none
+        return f"was killed by {names.get(-code, f'signal {-code}')}" if code < 0 else f"ended with code {code}"
 
     def end(self) -> None:
         """End it and all that it has started, by force if need be."""

@@ -175,6 +175,7 @@ def test_what_can_not_be_run_or_heard_is_waited_for_with_the_reason() -> None:
         (("echo", "this is no WAV at all"), "echo wrote no WAV header; give sample_rate"),
         (("true",), "true ended with code 0"),
         (python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), "was killed by SIGKILL"),
+        (python("import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)"), "was killed by signal 35"),
     ):
         with AudioSocket() as daemon, running_agent(daemon.endpoint, Command(arguments=arguments)):
             assert expected in daemon.expect(Waiting).detail
