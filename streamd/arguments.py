@@ -182,11 +182,11 @@ def _parser() -> _Parser:
     one.add_argument("--channel", type=_channel, metavar="N|mix", help="a microphone's channel (default: mix)")
     one.add_argument(
         "--sample-rate",
-        type=_count,
+        type=_rate,
         metavar="HZ",
         help="rate of a command's raw PCM (WAV needs none), or to open a microphone at",
     )
-    one.add_argument("--n-channels", type=_count, metavar="N", help="channels of a command's raw PCM")
+    one.add_argument("--n-channels", type=_channels, metavar="N", help="channels of a command's raw PCM")
     one.add_argument("--repeat", action="store_const", const=True, help="play the recording again and again")
     one.add_argument("--fast", action="store_const", const=True, help="play the recording as fast as it can be heard")
     _add_endpoint(one, "where the daemon takes audio")
@@ -305,10 +305,22 @@ def _measured_seconds(text: str) -> float:
     return _number(text, 0.5, 3600)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 10**6:
-        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number from 1 on")
+def _whole(text: str, low: int, high: int, or_else: str = "") -> int:
+    if not (text.isdecimal() and len(text) <= len(str(high)) and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number from {low} to {high}{or_else}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1, 999_999)
+
+
+def _rate(text: str) -> int:
+    return _whole(text, 1_000, 768_000)
+
+
+def _channels(text: str) -> int:
+    return _whole(text, 1, 256)
 
 
 def _port(text: str) -> int:
@@ -316,7 +328,7 @@ def _port(text: str) -> int:
 
 
 def _channel(text: str) -> int | str:
-    return text if text == "mix" else _count(text)
+    return text if text == "mix" else _whole(text, 1, 256, ", or mix")
 
 
 def _place(text: str) -> datetime | str:

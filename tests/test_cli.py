@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ import streamd
 from streamd import cli, config
 from streamd.arguments import parse
 from streamd.capture.specs import Command, Microphone, Recording, Spec
+from streamd.config_shape import SourceSection
 from streamd.control import ControlServer
 from streamd.counters import Counters
 from streamd.errors import UsageError
@@ -118,13 +120,14 @@ WRONG_USAGE = {
     "replay --start yesterday a.wav": "argument --start: found 'yesterday'; expected a time with its zone",
     "replay --start 2026-01-01 a.wav": "argument --start: found '2026-01-01'; expected a time with its zone",
     "replay --start 9999-12-31T23:59:59Z a.wav": "argument --start: found '9999-12-31T23:59:59Z'; expected a time",
-    "listen --top 0": "argument --top: found '0'; expected a whole number from 1 on",
+    "listen --top 0": "argument --top: found '0'; expected a whole number from 1 to 999999",
     "listen --source Kitchen --endpoint ipc:///tmp/x": "source 'Kitchen': a source's name has lower-case letters",
-    "bench --sources 0": "argument --sources: found '0'; expected a whole number from 1 on",
+    "bench --sources 0": "argument --sources: found '0'; expected a whole number from 1 to 999999",
     "bench --device tpu": "argument --device: invalid choice: 'tpu'",
     "bench --seconds 0": "argument --seconds: found '0'; expected a number from 0.5 to 3600",
     "check": "the following arguments are required: -c/--config",
     "capture porch --endpoint ipc:///tmp/x --recording a.wav --channel 2": "--channel does not belong to a recording",
+    "capture porch --channel 0": "argument --channel: found '0'; expected a whole number from 1 to 256, or mix",
     "capture porch --endpoint ipc:///tmp/x --repeat": "--repeat does not belong to a microphone",
     "capture porch --endpoint ipc:///tmp/x --command": "--command without a program",
     "capture porch --recording a.wav --microphone USB": "argument --microphone: not allowed with argument --recording",
@@ -349,6 +352,29 @@ def test_labels_all_switches_every_label_on() -> None:
 )
 def test_capture_says_what_to_capture_as_the_configuration_does(line: str, spec: Spec) -> None:
     assert cli.capture_spec(parse(["capture", "porch", "--endpoint", "ipc://x", *line.split()])) == spec
+
+
+@pytest.mark.parametrize("name", ["sample_rate", "n_channels", "channel"])
+def test_capture_takes_the_numbers_that_the_configuration_takes(name: str) -> None:
+    [shape] = [one.type for one in msgspec.inspect.type_info(SourceSection).fields if one.name == name]
+    [number] = numbers_in(shape)
+    option = f"--{name.replace('_', '-')}"
+    for right in (number.ge, number.le):
+        assert getattr(parse(["capture", "porch", option, str(right)]), name) == right
+    for wrong in (str(number.ge - 1), str(number.le + 1), "9" * 5000):
+        with pytest.raises(UsageError, match=f"expected a whole number from {number.ge} to {number.le}"):
+            parse(["capture", "porch", option, wrong])
+
+
+def numbers_in(shape: msgspec.inspect.Type) -> Iterator[msgspec.inspect.IntType]:
+    """The whole numbers that a field of the configuration can be."""
+    if isinstance(shape, msgspec.inspect.Metadata):
+        yield from numbers_in(shape.type)
+    elif isinstance(shape, msgspec.inspect.UnionType):
+        for one in shape.types:
+            yield from numbers_in(one)
+    elif isinstance(shape, msgspec.inspect.IntType):
+        yield shape
 
 
 def test_the_default_model_of_replay_is_that_of_the_daemon() -> None:
