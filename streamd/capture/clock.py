@@ -13,17 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from streamd.capture.lateness import Lateness
+
 WINDOW_SECONDS = 10.0
 """Deliveries that the fit looks back on. A sound card 100 ppm off moves it by a millisecond in that time."""
-PAUSE_SECONDS = 0.3
-"""An input whose deliveries all come later than the fit says by more than this has lost what lies between: a camera or
-a wireless microphone that was away for a moment. What a sound system keeps for us comes at once."""
-PAUSED_SECONDS = 0.5
-"""It is believed after this long without catching up, of deliveries that follow each other within PAUSE_SECONDS …"""
-CATCH_UP_SECONDS = 0.01
-"""… and none of which comes earlier than those before by more than this."""
 DRIFT_SECONDS = 600
-"""… and that the drift is fitted to."""
+"""Seconds that the drift is fitted to."""
 LEAST_DRIFT_SECONDS = 300
 """Before, the wandering of a sound system would be told as drift: PulseAudio's delay moves by some milliseconds in a
 minute, which would be tens of millionths."""
@@ -59,9 +54,7 @@ class CaptureClock:
         self._offset = 0.0
         self._seconds: deque[tuple[int, float]] = deque(maxlen=DRIFT_SECONDS)
         """The same of the seconds that are over, for the drift."""
-        self._heard_at = 0.0
-        self._late: tuple[float, float, float] | None = None
-        """Since when deliveries are late, what the fit was then, and their least offset."""
+        self._lateness = Lateness()
 
     def heard(self, n_samples: int, monotonic: float) -> int:
         """Count samples, the last of which was handed over at a time of the monotonic clock.
@@ -70,29 +63,15 @@ class CaptureClock:
             How many were lost before them, which are counted too: by an input that paused and went on without them.
         """
         offset = monotonic - (self.position + n_samples) / self.sample_rate
-        n_lost = round(self._paused_seconds(offset, monotonic) * self.sample_rate)
-        if n_lost:
+        n_lost = 0
+        if loss := self._lateness.heard(offset, self._offset if self._least else offset, monotonic):
+            n_lost = round(loss.seconds * self.sample_rate)
             self.lost(n_lost)
             offset -= n_lost / self.sample_rate
+            self._fit(loss.fit, monotonic)  # which the window may have forgotten
         self.position += n_samples
         self._fit(offset, monotonic)
         return n_lost
-
-    def _paused_seconds(self, offset: float, monotonic: float) -> float:
-        """Return for how long the input has paused, once it is sure that it doesn't catch up; else 0."""
-        follows, self._heard_at = monotonic - self._heard_at <= PAUSE_SECONDS, monotonic
-        fit = self._offset if self._late is None else self._late[1]
-        if not self._least or offset <= fit + PAUSE_SECONDS:
-            self._late = None
-            return 0.0
-        since, _, least = self._late or (monotonic, fit, offset)
-        if not follows or offset < least - CATCH_UP_SECONDS:
-            since, least = monotonic, offset
-        self._late = since, fit, min(least, offset)
-        if monotonic - since < PAUSED_SECONDS:
-            return 0.0
-        self._late = None
-        return min(least, offset) - fit
 
     def _fit(self, offset: float, monotonic: float) -> None:
         second = int(monotonic)

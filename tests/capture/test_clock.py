@@ -101,6 +101,34 @@ def test_an_input_that_catches_up_has_lost_nothing(pace: float) -> None:
     assert clock.monotonic(clock.position) == pytest.approx(now, abs=0.2)
 
 
+@pytest.mark.parametrize(
+    ("pace", "silence"), [(0.5, 0.0), (0.5, 2.0), (0.85, 0.0), (0.85, 0.5), (0.85, 2.0), (0.95, 0.0)]
+)
+@pytest.mark.parametrize("block", [0.02, 0.1])
+def test_a_slow_link_that_catches_up_has_lost_nothing(pace: float, block: float, silence: float) -> None:
+    clock, chance = CaptureClock(RATE), np.random.default_rng(11)
+    slow, now, was_slow = range(round(3 / block), round((3 + 7 * pace) / block)), 1000.0, False
+    for i in range(round(20 / block)):
+        if i in slow:
+            now += block / pace + (0 if was_slow else silence)
+        now, was_slow = max(now, 1000.0 + i * block), i in slow
+        assert clock.heard(round(block * RATE), now + chance.uniform(0, 0.005)) == 0, f"after {i * block:.2f} s"
+
+
+@pytest.mark.parametrize("seconds", [6.0, 60.0])
+def test_what_a_program_leaves_out_bit_by_bit_is_told_as_lost(seconds: float) -> None:
+    clock, chance = CaptureClock(RATE), np.random.default_rng(13)
+    n_lost = n_left_out = n_hidden = 0
+    for i in range(round((seconds + 20) / 0.064)):
+        if 3.0 <= i * 0.064 < 3.0 + seconds and i % 8 == 0:
+            n_left_out += 1024
+            continue
+        n_lost += clock.heard(1024, 1000.0 + i * 0.064 + chance.uniform(0, 0.01))
+        n_hidden = max(n_hidden, n_left_out - n_lost)
+    assert n_left_out - 0.3 * RATE <= n_lost <= n_left_out + 0.05 * RATE
+    assert n_hidden <= (0.3 + (10 + 3) / 8) * RATE, "it is not told at the end alone"
+
+
 def test_lumps_of_two_seconds_some_of_them_late_are_no_pauses() -> None:
     clock, chance = CaptureClock(RATE), np.random.default_rng(7)
     for lump in range(100):
