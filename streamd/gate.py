@@ -7,11 +7,13 @@ that connects, and the daemon's loop answers for it. There is no thread, and no 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import struct
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import zmq
@@ -45,6 +47,31 @@ _EVENTS = (
 )
 
 
+@dataclass(eq=False)
+class _Guarded:
+    """An endpoint for those who have keys."""
+
+    word: endpoints.Word
+    socket: zmq.Socket[Any]
+    endpoint: str
+    """As it is configured."""
+    bound: str = ""
+    """What ZeroMQ calls it, by which alone it lets go of it: of `*` or an interface the address. Empty: it is cut off,
+    and to be bound again."""
+
+    def bind(self) -> None:
+        endpoints.bind(self.socket, self.endpoint)
+        self.bound = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def cut(self) -> None:
+        try:
+            self.socket.unbind(self.bound)
+        except zmq.ZMQError as error:
+            if error.errno != errno.ENOENT:  # it is not bound
+                raise
+        self.bound = ""
+
+
 class Gate:
     """Binds the daemon's sockets, answers for the keys that connect, and counts.
 
@@ -70,9 +97,7 @@ class Gate:
             counters.add(name, 0)
         self._context = context
         self._monitors: list[tuple[zmq.Socket[bytes], zmq.Socket[Any], frozenset[bytes]]] = []
-        self._guarded: list[tuple[endpoints.Word, zmq.Socket[Any], str]] = []
-        self._cut: list[tuple[zmq.Socket[Any], str]] = []
-        """Endpoints that are to be bound again."""
+        self._guarded: list[_Guarded] = []
         self._told: set[str] = set()
         # What ZeroMQ tells of a connection that showed no key is what its peer says of itself, a User-Id too.
         self._let_in = os.urandom(16).hex()
@@ -95,9 +120,11 @@ class Gate:
             endpoints.bind_all(socket, here, shared=word in ("events", "history"))
             if beyond:
                 self._guard(word, socket, beyond[0])
-                endpoints.bind_all(socket, beyond)
-                self._guarded += [(word, socket, endpoint) for endpoint in beyond]
+                for endpoint in beyond:
+                    self._guarded.append(_Guarded(word, socket, endpoint))
+                    self._guarded[-1].bind()
         except EndpointError:
+            self._guarded = [one for one in self._guarded if one.socket is not socket]
             socket.close(linger=0)
             self._monitors.pop()[0].close(0)
             raise
@@ -118,25 +145,25 @@ class Gate:
         there every message is looked at.
         """
         before, self._permissions = self._permissions, permissions
-        for word, socket, endpoint in self._guarded:
-            were = {key for key in before.roles if before.may_enter(key, word)}
-            if word != "audio" and not all(permissions.may_enter(key, word) for key in were):
-                socket.unbind(endpoint)
-                self._cut.append((socket, endpoint))
+        for one in self._guarded:
+            were = {key for key in before.roles if before.may_enter(key, one.word)}
+            may_stay = all(permissions.may_enter(key, one.word) for key in were)
+            if one.bound and one.word != "audio" and not may_stay:
+                one.cut()
         self._bind_again()
 
     def _bind_again(self) -> None:
+        """Bind what was cut off, as far as it can be had; in a second there is another try."""
         deadline = time.monotonic() + BIND_SECONDS
-        while self._cut:
-            try:
-                endpoints.bind(*self._cut[0])
-            except EndpointError as error:  # ZeroMQ's own thread has not yet let go of it
-                if time.monotonic() > deadline:
-                    self._tell(f"{error}; tries again")
-                    return
-                time.sleep(0.001)
-            else:
-                del self._cut[0]
+        for one in self._guarded:
+            while not one.bound:
+                try:
+                    one.bind()
+                except EndpointError as error:  # ZeroMQ's own thread has not yet let go of it, or its address has gone
+                    if time.monotonic() > deadline:
+                        self._tell(f"{error}; tries again")
+                        break
+                    time.sleep(0.001)
 
     def on_readable(self) -> None:
         """Answer for those who connect, at most MAX_AT_ONCE."""

@@ -203,6 +203,62 @@ def test_permissions_may_change_while_it_runs(door: Door) -> None:
         door.work(lambda: bool(door.socket.poll(0)))
 
 
+def test_an_endpoint_that_is_still_cut_off_holds_up_neither_another_revocation_nor_the_other_endpoints(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = frozenset({"listen", "control"})
+    publisher, control = door.context.socket(zmq.XPUB), door.context.socket(zmq.ROUTER)
+    asked, told = (f"tcp://127.0.0.2:{free_port('127.0.0.2')}" for _ in range(2))
+    door.gate.admit(Permissions({pair.public: both for pair in (LISTENER, AGENT, STRANGER)}))
+    door.gate.bind("events", publisher, [told])
+    door.gate.bind("control", control, [asked])
+    bind = endpoints.bind
+
+    def bind_what_is_there(socket: zmq.Socket[bytes], endpoint: str) -> None:
+        if endpoint == told:
+            raise EndpointError(f"{endpoint}: can't listen there: Cannot assign requested address")
+        bind(socket, endpoint)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(endpoints, "bind", bind_what_is_there)  # as while Wi-Fi is down
+        door.gate.admit(Permissions({pair.public: both for pair in (LISTENER, AGENT)}))
+        door.gate.admit(Permissions({LISTENER.public: both}))
+        with door.context.socket(zmq.DEALER) as asker:
+            arm(asker, LISTENER, DAEMON.public)
+            asker.connect(asked)
+            asker.send(b"status")
+            door.work(lambda: (door.gate.count(), bool(control.poll(0)))[1])
+    with door.context.socket(zmq.SUB) as ear:
+        arm(ear, LISTENER, DAEMON.public)
+        ear.subscribe("")
+        ear.connect(told)
+        door.work(lambda: (door.gate.count(), bool(publisher.poll(0)))[1])
+    publisher.close(0)
+    control.close(0)
+
+
+@pytest.mark.parametrize("host", ["*", "lo"])
+def test_a_key_can_be_taken_away_where_an_endpoint_names_no_address(
+    host: str, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ZeroMQ lets go of what it has bound by its address alone.
+    may_ask = frozenset({"control"})
+    port = free_port()
+    monkeypatch.setattr(endpoints, "is_beyond", lambda endpoint: True)
+    with door.context.socket(zmq.ROUTER) as server, door.context.socket(zmq.DEALER) as asker:
+        door.gate.admit(Permissions({LISTENER.public: may_ask, AGENT.public: may_ask}))
+        door.gate.bind("control", server, [f"tcp://{host}:{port}"])
+        arm(asker, AGENT, DAEMON.public)
+        asker.connect(f"tcp://127.0.0.1:{port}")
+        asker.send(b"status")
+        door.work(lambda: bool(server.poll(0)))
+        server.recv_multipart()
+        refused = door.counted("auth.refused")
+        door.gate.admit(Permissions({LISTENER.public: may_ask}))
+        # Its connection is cut off, and it comes back.
+        door.work(lambda: not server.poll(0) and door.counted("auth.refused") > refused)
+
+
 def test_a_listener_whose_key_is_taken_away_hears_no_more_and_the_others_are_back(door: Door) -> None:
     public, secret = zmq.curve_keypair()
     other = KeyPair(public.decode(), secret.decode())
