@@ -72,6 +72,20 @@ class _Guarded:
         self.bound = ""
 
 
+@dataclass(eq=False)
+class _Watched:
+    """A socket, and what ZeroMQ tells of its connections."""
+
+    socket: zmq.Socket[Any]
+    open_endpoints: frozenset[bytes]
+    monitor: zmq.Socket[bytes]
+    is_over: bool = False
+    """The monitor may hear no more, and another one could not be had yet."""
+
+    def is_telling(self) -> bool:
+        return bool(int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
 class Gate:
     """Binds the daemon's sockets, answers for the keys that connect, and counts.
 
@@ -96,7 +110,7 @@ class Gate:
         for name in _COUNTED:
             counters.add(name, 0)
         self._context = context
-        self._monitors: list[tuple[zmq.Socket[bytes], zmq.Socket[Any], frozenset[bytes]]] = []
+        self._watched: list[_Watched] = []
         self._guarded: list[_Guarded] = []
         self._told: set[str] = set()
         # What ZeroMQ tells of a connection that showed no key is what its peer says of itself, a User-Id too.
@@ -114,7 +128,8 @@ class Gate:
         """
         beyond = [endpoint for endpoint in listen_at if endpoints.is_beyond(endpoint)]
         here = [endpoint for endpoint in listen_at if endpoint not in beyond]
-        self._monitors.append(self._watch(socket, frozenset(endpoint.encode() for endpoint in here)))
+        open_endpoints = frozenset(endpoint.encode() for endpoint in here)
+        self._watched.append(_Watched(socket, open_endpoints, self._monitor(socket)))
         try:
             # ZeroMQ's options count for what is bound after them.
             endpoints.bind_all(socket, here, shared=word in ("events", "history"))
@@ -126,7 +141,7 @@ class Gate:
         except EndpointError:
             self._guarded = [one for one in self._guarded if one.socket is not socket]
             socket.close(linger=0)
-            self._monitors.pop()[0].close(0)
+            self._watched.pop().monitor.close(0)
             raise
 
     def _guard(self, word: endpoints.Word, socket: zmq.Socket[Any], endpoint: str) -> None:
@@ -202,46 +217,70 @@ class Gate:
         """Count who connected and who was turned away since the last call; to be called once a second."""
         self._bind_again()
         left = MAX_COUNTED_AT_ONCE
-        for i, (monitor, socket, open_endpoints) in enumerate(self._monitors):
-            while int(monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        for one in self._watched:
+            if one.is_over:
+                self._let_go(one)
+            while one.is_telling():
                 if not left:
-                    # Left for later, they would fill the memory: who connects is faster than who counts.
-                    self._monitors[i] = self._watch(socket, open_endpoints)
-                    monitor.close(0)
-                    self._counters.add("connections.uncounted")
+                    self._let_go(one)
                     break
                 left -= 1
-                event, endpoint = monitor.recv_multipart(zmq.NOBLOCK)
+                event, endpoint = one.monitor.recv_multipart(zmq.NOBLOCK)
                 (kind,) = struct.unpack("=H", event[:2])
                 if kind == zmq.EVENT_ACCEPTED:
                     self._counters.add("connections.accepted")
                 elif kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                     self._counters.add("connections.established")
-                elif endpoint not in open_endpoints:
+                elif endpoint not in one.open_endpoints:
                     self._counters.add("auth.refused")
                     if kind != zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # whose key is told of already
                         self._tell(
                             f"somebody without a key, or who believes another one than ours, at {endpoint.decode()}"
                         )
 
+    def _let_go(self, one: _Watched) -> None:
+        """Hear nothing of what a monitor still has to tell: another one takes its place, if a file is left for it.
+
+        Left for later, it would fill the memory: who connects is faster than who counts.
+        """
+        self._counters.add("connections.uncounted")
+        try:
+            fresh = self._monitor(one.socket)
+        except zmq.ZMQError:  # connections have them all
+            one.is_over = True
+            for _ in range(MAX_COUNTED_AT_ONCE):
+                if not one.is_telling():
+                    break
+                one.monitor.recv_multipart(zmq.NOBLOCK)
+        else:
+            one.monitor.close(0)
+            one.monitor, one.is_over = fresh, False
+
     def close(self) -> None:
         """Close its sockets; those that it guards are their owners'."""
-        for monitor, _, _ in self._monitors:
-            monitor.close(0)
+        for one in self._watched:
+            one.monitor.close(0)
         if self.socket is not None:
             self.socket.close(0)
 
-    def _watch(
-        self, socket: zmq.Socket[Any], open_endpoints: frozenset[bytes]
-    ) -> tuple[zmq.Socket[bytes], zmq.Socket[Any], frozenset[bytes]]:
-        """Have ZeroMQ tell who connects to a socket from now on, to nobody but the monitor that is returned."""
+    def _monitor(self, socket: zmq.Socket[Any]) -> zmq.Socket[bytes]:
+        """Have ZeroMQ tell who connects to a socket from now on, to nobody but the monitor that is returned.
+
+        Raises:
+            zmq.ZMQError: no file is left, of which it takes two; whoever was told before may be told no more.
+        """
         name = f"inproc://gate-{os.urandom(6).hex()}"
-        socket.monitor(name, _EVENTS)
+        # First: where ZeroMQ can tell and nobody hears, it waits, and all audio with it.
         monitor = self._context.socket(zmq.PAIR)
-        # Without a bound: a full queue would hold up ZeroMQ's own thread, and with it all audio.
-        monitor.setsockopt(zmq.RCVHWM, 0)
-        monitor.connect(name)
-        return monitor, socket, open_endpoints
+        try:
+            # Without a bound: a full queue would hold up ZeroMQ's own thread as well.
+            monitor.setsockopt(zmq.RCVHWM, 0)
+            socket.monitor(name, _EVENTS)
+            monitor.connect(name)
+        except zmq.ZMQError:
+            monitor.close(0)
+            raise
+        return monitor
 
     def _tell(self, line: str) -> None:
         if line not in self._told and len(self._told) < MAX_LINES:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import zmq
@@ -44,6 +46,26 @@ def short_folder() -> Iterator[Path]:
     """Make a folder whose sockets have a short enough path; pytest's own folders may be too long."""
     with tempfile.TemporaryDirectory(prefix="sd-") as folder:
         yield Path(folder)
+
+
+@contextmanager
+def files_left(n: int) -> Iterator[None]:
+    """Leave this process, for a while, so many files that it may still open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    try:
+        newest = max(int(file.name) for file in Path("/dev/fd").iterdir())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (newest + 1 + n, hard))
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        for _ in range(n):
+            os.close(taken.pop())
+        yield
+    finally:
+        for file in taken:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def free_port(address: str = "127.0.0.1") -> int:

@@ -20,7 +20,7 @@ from streamd.counters import Counters
 from streamd.errors import EndpointError
 from streamd.gate import MAX_LINES, Gate
 from streamd.keys import KeyPair, Permissions
-from tests.sockets import PATIENCE_SECONDS, Context, a_context, free_port, short_folder
+from tests.sockets import PATIENCE_SECONDS, Context, a_context, files_left, free_port, short_folder
 
 
 def a_pair() -> KeyPair:
@@ -166,6 +166,28 @@ def test_more_connections_than_can_be_counted_are_let_go_of_and_the_next_ones_co
     peers += came(3)
     door.work(lambda: door.counted("connections.established") == before + 3)
     assert door.counted("connections.uncounted") == 1
+    for peer in peers:
+        peer.close()
+
+
+@pytest.mark.parametrize("n_files", [0, 1])
+def test_a_flood_that_leaves_no_file_is_let_go_of_and_who_connects_after_it_is_counted(
+    door: Door, monkeypatch: pytest.MonkeyPatch, n_files: int
+) -> None:
+    peers = [door.knock(door.plain) for _ in range(20)]
+    for _ in peers:
+        assert door.socket.poll(1000 * PATIENCE_SECONDS)
+        door.socket.recv_multipart()
+    with monkeypatch.context() as patched, files_left(n_files):
+        patched.setattr(gate, "MAX_COUNTED_AT_ONCE", 10)
+        door.gate.count()
+        counted = door.counters.read()
+        assert counted["connections.accepted"] + counted["connections.established"] == 10
+        assert counted["connections.uncounted"] == 1
+    door.gate.count()
+    before = door.counted("connections.established")
+    peers.append(door.knock(door.plain))
+    door.work(lambda: door.counted("connections.established") == before + 1)
     for peer in peers:
         peer.close()
 
