@@ -48,6 +48,8 @@ class Intake:
         """Whose hello was accepted last, by source."""
         self._gate = gate
         self._n_taken = 0
+        self._is_behind = False
+        """Whether the last turn left something unread."""
         self._asked_at = 0.0
         self._key: str | None = None
         """Who sent the last message; None: somebody on this machine, who needs no key."""
@@ -71,6 +73,7 @@ class Intake:
         """Take in what waits, at most so many messages, and hand it to the sources it is about; tell if it was all."""
         for _ in range(most):
             if not int(self.socket.get(_EVENTS)) & _POLLIN:
+                self._is_behind = False
                 return True
             sender, *frames = self._receive()
             self._n_taken += 1
@@ -94,6 +97,7 @@ class Intake:
                         sources[name].end(message)
             if isinstance(message, Bye):
                 self._reply(sender, Done(take=message.take))
+        self._is_behind = True
         return False
 
     def misses_nobody(self, n_sources: int) -> bool:
@@ -146,7 +150,7 @@ class Intake:
             return
         # Turned round once: of samples that lie side by side, each would fetch those of all.
         for name, samples in zip(block.sources, np.ascontiguousarray(pcm.T), strict=True):
-            if not sources[name].hear(block, samples):
+            if not sources[name].hear(block, samples, is_behind=self._is_behind):
                 self._refuse(sender, block.take, "this take is over; begin another")
 
     def _welcome(self, sender: memoryview, hello: Hello, sources: Mapping[str, LiveSource]) -> None:

@@ -173,8 +173,10 @@ class LiveSource:
         self._takes = {want.sample_rate: take_of(want, is_first=want is wants[0]) for want in wants}
         self.signal.begin(wants[0].sample_rate)
 
-    def hear(self, header: Block, pcm: NDArray[np.int16]) -> bool:
+    def hear(self, header: Block, pcm: NDArray[np.int16], *, is_behind: bool = False) -> bool:
         """Take in a block of this source, pcm of shape (n_samples,); what is too old is shed, unheard.
+
+        is_behind: what was sent does not reach us at once, because more waits than is taken in.
 
         Returns:
             False if its agent must say hello again: the take is over, and no other is heard instead.
@@ -192,7 +194,7 @@ class LiveSource:
         self.progress_at = self.heard_at = time.monotonic()
         if header.clock is not None:
             self._note_clock(header.clock)
-        if self._is_too_late(take, end, self.heard_at - header.monotonic - len(pcm) / take.sample_rate):
+        if self._is_too_late(take, end, self.heard_at - header.monotonic - len(pcm) / take.sample_rate, is_behind):
             take.shed_end = end
             return True
         if header.first_sample != take.position or not take.began or self.status != "live":
@@ -211,20 +213,20 @@ class LiveSource:
             self.publisher.send(level(pcm, take.clock(), take.position, run, host, self.name))
         return True
 
-    def _is_too_late(self, take: Take, end: int, delay: float) -> bool:
+    def _is_too_late(self, take: Take, end: int, delay: float, is_behind: bool) -> bool:
         """Tell whether a block that ends at a sample must be shed; delay: our clock now less its agent's at its end."""
         if not self._on_our_clock():
-            take.arrived(end, delay)
+            take.arrived(end, delay, is_behind)
         # Once too late, it catches up by half of what is allowed: to shed the one block that is too old would
         # mean another such hole right after it, for as long as there is more to do than time.
         allowed = self.max_lag_seconds / (1 if take.shed_end is None else 2)
         if not self._is_live() or self._age(delay, take) <= allowed:
             take.late_since = None
             return False
-        if self._on_our_clock() or not take.stays_late(self.heard_at, self.max_lag_seconds):
+        if self._on_our_clock() or not take.stays_late(self.heard_at, self.max_lag_seconds, is_behind):
             return True
         take.clock_stood_still = True
-        take.arrived(end, delay)
+        take.arrived(end, delay, is_behind)
         return False
 
     def _note_clock(self, now: ClockReport) -> None:

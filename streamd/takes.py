@@ -13,6 +13,8 @@ LONGEST_BLOCK_SECONDS = 1.0
 """A block may be as long as this or as was wanted, whichever is longer."""
 DELAY_SECONDS = 60
 """Audio in which the least delay is looked for: two hosts' clocks drift apart, and one may stand still for a while."""
+DRIFT_SECONDS = 0.012
+"""How far they may have drifted apart in that time where it can't be seen: 200 millionths, above what crystals do."""
 
 
 @dataclass(eq=False)
@@ -40,13 +42,18 @@ class Take:
     clock_stood_still: bool = False
     """The agent's host slept, and its clock with it: the delays before tell nothing of those that come."""
     late_since: float | None = None
-    """Since when every block has come too late, on our clock."""
+    """Since when every block has come too late, on our clock, though nothing else waited here."""
 
-    def arrived(self, end_sample: int, delay: float) -> None:
-        """Note how long after its last sample a block arrived: our monotonic clock less the agent's, in seconds."""
+    def arrived(self, end_sample: int, delay: float, is_behind: bool) -> None:
+        """Note how long after its last sample a block arrived: our monotonic clock less the agent's, in seconds.
+
+        is_behind: some of it may be how long it waited here, which tells nothing of the two clocks.
+        """
         if self.clock_stood_still:
             self.delays.clear()
             self.clock_stood_still, self.late_since = False, None
+        elif is_behind and self.delays:
+            delay = min(delay, self.least_delay() + DRIFT_SECONDS)
         second = end_sample // self.sample_rate
         if self.delays and self.delays[-1][0] == second:
             delay = min(delay, self.delays.pop()[1])
@@ -54,11 +61,14 @@ class Take:
         while self.delays[0][0] < second - DELAY_SECONDS:
             self.delays.popleft()
 
-    def stays_late(self, now: float, seconds: float) -> bool:
+    def stays_late(self, now: float, seconds: float, is_behind: bool) -> bool:
         """Note that a block came too late; tell whether all have for longer than this.
 
-        A backlog is soon taken in or shed. What stays is a step of the agent's clock, or of its way to us.
+        What stays is a step of the agent's clock, or of its way to us; but not while we are behind, which explains it.
         """
+        if is_behind:
+            self.late_since = None
+            return False
         if self.late_since is None:
             self.late_since = now
         return now - self.late_since > seconds

@@ -13,7 +13,7 @@ import pytest
 import zmq
 from numpy.typing import NDArray
 
-from streamd import blocks, intake
+from streamd import blocks, intake, sources
 from streamd.blocks import Answered, Block, Bye, Done, Hello, Refuse, Said, Waiting, Want, block_take
 from streamd.counters import Counters
 from streamd.detector import Detector
@@ -274,6 +274,63 @@ def test_a_block_may_be_longer_than_wanted_but_not_longer_than_a_second(models: 
         assert daemon.counted("blocks.too_long") == 1
         assert daemon.sources["kitchen"].n_samples == 8_001
         assert daemon.sources["kitchen"].losses.n_samples == 0
+
+
+@pytest.mark.parametrize("clock_id", ["here", "elsewhere"])
+def test_a_daemon_with_more_to_do_than_time_hears_nothing_too_old_whichever_clock_dates_it(
+    clock_id: str, models: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Six blocks come in each turn, and four can be heard; what is shed takes no time.
+    n_sent, n_taken, now, block_seconds = 0, 0, 5000.0, 0.04
+    oldest, told_too_small, n_late_turns = 0.0, 0.0, 0
+    with a_daemon(kitchen=models[:1]) as (daemon, agent):
+        monkeypatch.setattr(sources.time, "monotonic", lambda: now)
+        agent.tell(
+            Hello(
+                sources=("kitchen",),
+                take="one",
+                host="pi",
+                clock_id=clock_id,
+                device="a fake",
+                native_rate=48_000,
+                live=True,
+            )
+        )
+        source = daemon.sources["kitchen"]
+        for i in range(500):
+            now += 6 * block_seconds
+            for _ in range(6):
+                header = Block(
+                    sources=("kitchen",),
+                    take=block_take("one", 8_000),
+                    first_sample=n_sent * 320,
+                    sample_rate=8_000,
+                    captured_at=1.8e9 + n_sent * block_seconds,
+                    monotonic=5000.0 + n_sent * block_seconds,
+                )
+                agent.socket.send_multipart(blocks.encode_block(header, silence(320)))
+                n_sent += 1
+            n_heard = 0
+            while n_heard < (4 if i > 10 else 6) and n_taken < n_sent:
+                assert daemon.intake.socket.poll(PATIENCE_MS)
+                before = source.n_samples
+                daemon.intake.take_in(daemon.sources, 1)
+                for listener in source.listeners:
+                    daemon._step(listener)
+                n_taken += 1
+                if source.n_samples > before:
+                    n_heard += 1
+                    age = now - 5000.0 - n_taken * block_seconds
+                    oldest = max(oldest, age)
+                    n_late_turns += age > 1
+                    if (lag := source.lag_seconds()) is not None:
+                        told_too_small = max(told_too_small, age - lag)
+            if n_taken == n_sent:
+                daemon.intake.take_in(daemon.sources, 1)  # it learns that nothing waits
+        assert source.n_samples > 300 * 4 * 320
+    assert n_late_turns > 100
+    assert oldest <= 2.0 + block_seconds
+    assert told_too_small < 0.1
 
 
 def test_the_latest_hello_wins_and_the_other_agent_is_told_when_that_one_has_left(models: list[Model]) -> None:

@@ -83,7 +83,9 @@ class Rig:
         )
         self.source.begin(hello)
 
-    def hear(self, pcm: Pcm, first_sample: int = 0, take: str = "one", **changed: Any) -> None:
+    def hear(
+        self, pcm: Pcm, first_sample: int = 0, take: str = "one", *, is_behind: bool = False, **changed: Any
+    ) -> None:
         """A block arrives, captured just now, and what is ready is run, as the daemon's loop does."""
         rate = changed.get("sample_rate", SAMPLE_RATE)
         header = Block(
@@ -94,7 +96,7 @@ class Rig:
             captured_at=time.time(),
             monotonic=time.monotonic() - len(pcm) / rate,
         )
-        self.source.hear(msgspec.structs.replace(header, **changed), pcm)
+        self.source.hear(msgspec.structs.replace(header, **changed), pcm, is_behind=is_behind)
         for listener in self.source.listeners:
             self._step(listener)
 
@@ -585,6 +587,26 @@ def test_a_remote_host_that_slept_for_seconds_is_heard_again_at_once_or_soon(
         lost = sum(n_samples for _, _, n_samples in gaps(rig.told())) / SAMPLE_RATE
         assert rig.source.lag_seconds() == pytest.approx(0, abs=0.1)
     assert lost == 0 if says_so else MAX_LAG_SECONDS <= lost <= MAX_LAG_SECONDS + 1
+
+
+@pytest.mark.parametrize("clock_id", [HERE, ELSEWHERE])
+def test_a_backlog_that_takes_long_to_shed_is_not_taken_for_a_host_that_slept(
+    clock_id: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, oldest = 5000.0, 0.0
+    with a_rig(model) as rig:
+        monkeypatch.setattr(sources.time, "monotonic", lambda: now)
+        rig.hello("one", clock_id)
+        for i in range(250):
+            begin = i * HOP
+            if i >= 100:  # from here on all is taken in more slowly than it comes, shed or not
+                now += 1.5 * HOP / SAMPLE_RATE
+            now = max(now, 5000.0 + (begin + HOP) / SAMPLE_RATE)
+            was = rig.source.n_samples
+            rig.hear(quiet(HOP / SAMPLE_RATE), begin, monotonic=5000.0 + begin / SAMPLE_RATE, is_behind=i > 100)
+            if rig.source.n_samples > was:
+                oldest = max(oldest, now - 5000.0 - (begin + HOP) / SAMPLE_RATE)
+    assert MAX_LAG_SECONDS / 2 < oldest <= MAX_LAG_SECONDS
 
 
 def test_an_agent_that_only_says_hello_is_not_live(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
