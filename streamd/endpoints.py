@@ -93,11 +93,13 @@ def listen_at(folder: Path, given: object) -> dict[Word, Sequence[str]]:
     """Return where a daemon listens for each word: where it is given, as an attribute of that name, else in a folder.
 
     There, too, if what is given is all for other machines. The first of each is on this machine: our own agents and
-    `streamd status` need no keys.
+    `streamd status` need no keys. Control is there in any case: whoever reloads a service knows nothing but its folder.
     """
     found: dict[Word, Sequence[str]] = {}
     for word, default in default_endpoints(folder).items():
-        here = [endpoint for endpoint in getattr(given, word) if not is_beyond(endpoint)] or [default]
+        here = [endpoint for endpoint in getattr(given, word) if not is_beyond(endpoint)]
+        if default not in here and (not here or word == "control"):
+            here.append(default)
         found[word] = (*here, *(endpoint for endpoint in getattr(given, word) if endpoint not in here))
     return found
 
@@ -186,8 +188,10 @@ def connect(socket: zmq.Socket[Any], endpoint: str, keys_folder: Path | None = N
 
 
 def places(word: Word) -> list[str]:
-    """Return the endpoints where a daemon may be, the user's own first."""
+    """Return the endpoints where a daemon may be, the user's own first; of a system service its own alone."""
     folders = [runtime_folder()]
+    if SYSTEM_FOLDER in folders[0].parents:  # `systemctl reload` of one must not reach another that runs
+        return [default_endpoints(folders[0])[word]]
     temporary = _temporary_folder()
     # What cron or sudo starts has no session: its daemon is there, whatever ours would take.
     if temporary.exists():

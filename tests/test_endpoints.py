@@ -130,6 +130,19 @@ def test_a_system_service_is_found_whatever_its_name(folder: Path, context: Cont
     publisher.close()
 
 
+def test_who_is_of_a_system_service_finds_no_other(
+    folder: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "system" / "porch").mkdir(parents=True)
+    publisher = a_publisher(context, default_endpoints(folder / "system" / "porch")["control"])
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder / "system" / "main"))
+    with pytest.raises(EndpointError, match=f"^no daemon answers at ipc://{folder}/system/main/control.sock "):
+        find("control")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder / "a-program-of-yours"))
+    assert find("control").endswith("/porch/control.sock")
+    publisher.close()
+
+
 NOBODY = 65534
 
 
@@ -262,6 +275,12 @@ def test_this_machine_is_always_served_and_first(given: tuple[str, ...], expecte
     found = endpoints.listen_at(Path("/d"), Endpoints(events=given))
     assert list(found["events"]) == expected
     assert found["audio"] == ("ipc:///d/audio.sock",)
+
+
+def test_control_is_always_where_who_knows_the_folder_alone_finds_it() -> None:
+    where = endpoints.listen_at(Path("/d"), Endpoints(control=("ipc:///x",)))["control"]
+    assert where == ("ipc:///x", "ipc:///d/control.sock")
+    assert endpoints.listen_at(Path("/d"), Endpoints(control=where))["control"] == where
 
 
 @pytest.mark.parametrize(
