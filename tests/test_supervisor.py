@@ -15,6 +15,7 @@ import pytest
 
 from streamd import supervisor
 from streamd.supervisor import Supervisor
+from tests.sockets import files_left
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -72,6 +73,18 @@ def test_a_child_that_cannot_be_started_is_tried_again(
     program.chmod(0o755)
     until(lambda: (children.restart_due(), children.pid("kitchen") is not None)[1])
     assert children.n_restarts("kitchen") == 1
+
+
+@pytest.mark.parametrize("n_files", [0, 1, 2, 3])
+def test_a_child_for_which_too_few_files_are_left_is_tried_again_and_takes_none(
+    n_files: int, children: Supervisor, deaths: list[tuple[str, str, str]], tmp_path: Path
+) -> None:
+    before = sorted(Path("/dev/fd").iterdir())
+    with files_left(n_files):
+        children.start("kitchen", sleeper(tmp_path / "up"))
+    assert sorted(Path("/dev/fd").iterdir()) == before
+    assert deaths == [("kitchen", "can't be started (Too many open files)", "not_started")]
+    until(lambda: (children.restart_due(), (tmp_path / "up").exists())[1])
 
 
 def test_pauses_double_while_a_child_keeps_dying(children: Supervisor, deaths: list[tuple[str, str, str]]) -> None:
