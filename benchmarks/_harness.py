@@ -114,6 +114,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 WARM_SECONDS = 1.5
+START_SECONDS = 30
+"""No daemon takes longer to say what is waited for."""
 
 
 def shares(pids: Mapping[str, int], seconds: float) -> dict[str, float]:
@@ -143,10 +145,10 @@ class Daemon:
             variables = {"RUNTIME_DIRECTORY": str(folder), "STATE_DIRECTORY": str(folder)}
             self.process = psutil.Popen(command, env={**environment, **variables}, cwd=ROOT, stderr=log, stdout=log)
 
-    def wait_until_it_says(self, text: str, seconds: float = 30) -> float:
+    def wait_until_it_says(self, text: str) -> float:
         """Return how long after the spawn a line with this text was in its log, to a millisecond or so."""
         while text not in self._log.read_text():
-            if time.monotonic() > self.spawned_at + seconds or self.process.poll() is not None:
+            if time.monotonic() > self.spawned_at + START_SECONDS or self.process.poll() is not None:
                 raise RuntimeError(f"the daemon never said {text!r}, but: {self._log.read_text()}")
             time.sleep(0.001)
         return time.monotonic() - self.spawned_at

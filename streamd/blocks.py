@@ -30,6 +30,10 @@ FORMAT = 1
 MAX_BLOCK_BYTES = 8 << 20
 """A larger PCM frame is refused."""
 
+LONGEST_BLOCK_SECONDS = 1.0
+"""No block is wanted that lasts longer: who brings none hangs, and that must be seen soon. One that does, and
+is longer than was wanted, is refused."""
+
 MAX_TEXT = 1000
 """Characters of a text; a name that is longer is refused, what is for people is cut off there."""
 
@@ -183,7 +187,7 @@ def decode_answer(frames: list[bytes]) -> Answered:
     """Return what the daemon said.
 
     Raises:
-        MessageError: it is no want and no refuse.
+        MessageError: it is no want, refuse or done.
     """
     try:
         return _answered.decode(frames[0])

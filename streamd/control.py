@@ -42,8 +42,6 @@ WATCH_SECONDS = 1.0
 RELOAD_SECONDS = 110.0
 """How long a reload may take: `systemctl reload` gives up after 120 s, and then without a word why."""
 
-_HANDSHAKE_MS = 5000
-
 
 class ControlServer:
     """The daemon's end: a ROUTER that answers each request from `answer`, and never waits.
@@ -66,7 +64,7 @@ class ControlServer:
         self._counters = counters
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
-        self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, endpoints.HANDSHAKE_MS)
         self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         bind(self.socket, listen_at)
 

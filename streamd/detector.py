@@ -166,11 +166,11 @@ class Detector:
         self._sources[source] = _Source(source, row)
         return self._sources[source]
 
-    def leave(self, source: str, reason: EndReason = "end") -> list[Detection]:
+    def leave(self, source: str) -> list[Detection]:
         """Close what is active and forget the source, if it was ever started; another may have its row."""
         if source not in self._sources:
             return []
-        closed = self.end(source, reason)
+        closed = self.end(source, "end")
         row = self._sources.pop(source).row
         self._decision.forget(row)
         self._free.append(row)

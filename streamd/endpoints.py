@@ -39,6 +39,9 @@ SYSTEM_FOLDER = Path("/run/streamd")
 MAX_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """Longest path of a socket: what the kernel's sockaddr_un holds (unix(7), unix(4))."""
 
+HANDSHAKE_MS = 5000
+"""Who connects to a socket of the daemon and says nothing is cut off after this long."""
+
 
 def runtime_folder() -> Path:
     """Return the folder of this user's daemon, which need not exist yet.

@@ -15,18 +15,15 @@ from streamd.counters import Counters
 from streamd.errors import MessageError
 from streamd.gate import Gate
 from streamd.sources import LiveSource
+from streamd.supervisor import FROZEN_SECONDS
 
 MAX_MESSAGES = 32
 """Messages taken in before hops are run: a recording sent as fast as possible must not hold up the rest."""
 QUEUE_BLOCKS = 64
 """Blocks that wait in the socket for each agent; its own queue holds the rest and sheds by the loss rule."""
 
-FROZEN_SECONDS = 3.0
-"""Who asks less often than this who says nothing was frozen itself."""
-
 # As plain numbers: pyzmq's own, which are enumerations, cost more than what they ask for.
 _EVENTS, _POLLIN, _NOBLOCK = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.NOBLOCK)
-_HANDSHAKE_MS = 5000
 
 
 class Intake:
@@ -63,7 +60,7 @@ class Intake:
         # hold, which tells both ends of the other's end (capture/link.py).
         self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         # Who connects and says nothing is soon gone.
-        self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, endpoints.HANDSHAKE_MS)
         if gate is None:
             endpoints.bind_all(self.socket, listen_at)
         else:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamd.blocks import Want, block_take
+from streamd.blocks import LONGEST_BLOCK_SECONDS, Want, block_take
 from streamd.config import Config, ModelUse, check_against_models
 from streamd.decision import DecisionSpec
 from streamd.detector import Detector, Hop
@@ -19,9 +19,6 @@ from streamd.model import CPU, Device, Model
 from streamd.requests import ModelReport
 
 log = logging.getLogger("streamd")
-
-LONGEST_BLOCK_SECONDS = 1.0
-"""No block is wanted that lasts longer: who brings none hangs, and that must be seen soon."""
 
 
 @dataclass(eq=False)

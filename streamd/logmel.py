@@ -32,7 +32,7 @@ class LogMelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that defines a log-mel spectrogram. Lengths in samples, frequencies in Hz.
 
     Raises:
-        ValueError: numbers that can't be, or exactly one of floor and offset is not given.
+        ValueError: numbers that can't be, or not exactly one of floor and offset is given.
     """
 
     sample_rate: int = 16_000

@@ -51,7 +51,6 @@ MAX_AT_ONCE = 64
 MAX_SUBSCRIPTIONS = 4096
 """Different ones that are known at once. Who has one beyond gets what is published, but no scores are made for it."""
 
-_HANDSHAKE_MS = 5000
 _ON_DEMAND = (b"score/", b"level/")
 _SHORTEST_ON_DEMAND = min(map(len, _ON_DEMAND))
 
@@ -98,7 +97,7 @@ class Publisher:
         self.socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES)
         self.socket.setsockopt(zmq.LINGER, LINGER_MS)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-        self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        self.socket.setsockopt(zmq.HANDSHAKE_IVL, endpoints.HANDSHAKE_MS)
         self.socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         bind(self.socket, listen_at)
 

@@ -6,11 +6,9 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from streamd.blocks import Block, Want
+from streamd.blocks import LONGEST_BLOCK_SECONDS, Block, Want
 from streamd.report import TakeClock
 
-LONGEST_BLOCK_SECONDS = 1.0
-"""A block may be as long as this or as was wanted, whichever is longer."""
 DELAY_SECONDS = 60
 """Audio in which the least delay is looked for: two hosts' clocks drift apart, and one may stand still for a while."""
 DRIFT_SECONDS = 0.012

@@ -35,6 +35,13 @@ def scene(seconds: float, sounds: Sequence[tuple[float, NDArray[np.float32]]], s
     return audio
 
 
+def uneven_noise(n_samples: int, seed: int) -> NDArray[np.float32]:
+    """Noise at another level every 500 samples, loud and quiet."""
+    chance = np.random.default_rng(seed)
+    loud = np.repeat(10 ** chance.uniform(-3, -0.5, n_samples // 500 + 1), 500)[:n_samples]
+    return (chance.standard_normal(n_samples) * loud).clip(-0.99, 0.99).astype(np.float32)
+
+
 def save(file: Path, audio: NDArray[np.float32], rate: int = RATE) -> Path:
     """Write 16-bit audio; the suffix chooses the format."""
     soundfile.write(file, audio, rate, subtype=None if file.suffix == ".mp3" else "PCM_16")

@@ -19,31 +19,20 @@ from streamd.errors import DeviceLostError
 from streamd.logmel import log_mel
 from streamd.model import Model, load_onnxruntime
 from streamd.rows import Rows
-from streamd.shipped import demo_file, model_file
+from streamd.shipped import demo_file
 from tests import tiny_models
+from tests.sounds import uneven_noise
 
-TINY = [f"tiny-{kind}-{which}" for kind in ("window", "stream") for which in ("log_mel", "samples")]
 Floats = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
-    folder = tmp_path_factory.mktemp("models")
-    files = [
-        tiny_models.build(folder, kind, which) for kind in ("window", "stream") for which in ("log_mel", "samples")
-    ]
-    files += [model_file(name) for name in ("yamnet", "speech")]
-    return {model.manifest.name: model for model in (Model(file, "cpu") for file in files)}
-
-
-def noise(n_samples: int, seed: int) -> Floats:
-    chance = np.random.default_rng(seed)
-    loud = np.repeat(10 ** chance.uniform(-3, -0.5, n_samples // 500 + 1), 500)[:n_samples]
-    return (chance.standard_normal(n_samples) * loud).clip(-0.99, 0.99).astype(np.float32)
+    return tiny_models.of_every_kind(tmp_path_factory.mktemp("models"))
 
 
 @settings(max_examples=15, deadline=None)
-@given(name=st.sampled_from(TINY), seed=st.integers(0, 99))
+@given(name=st.sampled_from(tiny_models.NAMES), seed=st.integers(0, 99))
 def test_it_answers_what_the_processors_rows_answer(models: dict[str, Model], name: str, seed: int) -> None:
     """Whatever the batches are, and whoever begins anew: age 0 is all that a source needs to begin."""
     facts = models[name].manifest
@@ -54,7 +43,7 @@ def test_it_answers_what_the_processors_rows_answer(models: dict[str, Model], na
     ages = np.zeros(6, np.int64)
     for turn in range(30):
         rows = chance.permutation(6)[: chance.integers(1, 7)]
-        samples = np.stack([noise(facts.hop_samples, 1000 * seed + 10 * turn + int(row)) for row in rows])
+        samples = np.stack([uneven_noise(facts.hop_samples, 1000 * seed + 10 * turn + int(row)) for row in rows])
         found, expected = there.run(rows, samples, ages[rows]), here.run(rows, samples, ages[rows])
         known = ages[rows] >= facts.n_cold_hops
         np.testing.assert_allclose(found[known], expected[known], atol=1e-4)
@@ -72,7 +61,7 @@ def test_the_shipped_models_answer_the_same_with_their_log_mel_in_the_graph(
     for row in range(3):
         there.join(row), here.join(row)
     for age in range(facts.n_cold_hops + facts.n_warmup_hops + 6):
-        samples = np.stack([noise(facts.hop_samples, 10 * age + row) for row in range(3)])
+        samples = np.stack([uneven_noise(facts.hop_samples, 10 * age + row) for row in range(3)])
         ages = np.full(3, age)
         found, expected = there.run(np.arange(3), samples, ages), here.run(np.arange(3), samples, ages)
         if age >= facts.n_cold_hops:
@@ -87,7 +76,7 @@ def test_the_graphs_log_mel_is_the_daemons(models: dict[str, Model], name: str) 
     facts = models[name].manifest
     assert facts.log_mel is not None
     demo = soundfile.read(demo_file("demo.flac"), dtype="float32")[0]
-    for audio in (noise(40 * facts.hop_samples, 3), demo):
+    for audio in (uneven_noise(40 * facts.hop_samples, 3), demo):
         graph = onnx.load_from_string(device_graph(models[name].file.read_bytes(), facts))
         graph.graph.output.append(helper.make_tensor_value_info(FRAMES, TensorProto.FLOAT, None))
         session = load_onnxruntime().InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -113,7 +102,7 @@ def test_more_sources_than_there_was_room_for_keep_what_they_know(models: dict[s
         if age == 6:
             for row in range(1, LEAST_ROWS + 3):
                 there.join(row)
-        samples, ages = noise(facts.hop_samples, age)[None], np.array([age])
+        samples, ages = uneven_noise(facts.hop_samples, age)[None], np.array([age])
         found, expected = there.run(np.array([0]), samples, ages), alone.run(np.array([0]), samples, ages)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -161,7 +150,7 @@ def test_a_window_of_one_hop_of_samples_has_nothing_to_remember(tmp_path: Path) 
     for row in range(2):
         there.join(row), here.join(row)
     for age in range(3):
-        samples = np.stack([noise(320, 10 * age + row) for row in range(2)])
+        samples = np.stack([uneven_noise(320, 10 * age + row) for row in range(2)])
         ages = np.full(2, age)
         expected = here.run(np.arange(2), samples, ages)
         np.testing.assert_allclose(there.run(np.arange(2), samples, ages), expected, atol=1e-4)
@@ -173,5 +162,5 @@ def test_answers_stay_what_they_were_when_later_ones_are_made(models: dict[str, 
     there.join(0)
     answers = []
     for age in range(12):
-        answers.append(there.run(np.array([0]), noise(model.manifest.hop_samples, age)[None], np.array([age])))
+        answers.append(there.run(np.array([0]), uneven_noise(model.manifest.hop_samples, age)[None], np.array([age])))
     assert len({answer.tobytes() for answer in answers}) == 12

@@ -40,10 +40,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     return {model.manifest.name: model for model in loaded}
 
 
-names = st.sampled_from([f"tiny-{kind}-{which}" for kind in ("window", "stream") for which in ("log_mel", "samples")])
-every_model = pytest.mark.parametrize(
-    "name", [f"tiny-{kind}-{which}" for kind in ("window", "stream") for which in ("log_mel", "samples")]
-)
+names = st.sampled_from(tiny_models.NAMES)
+every_model = pytest.mark.parametrize("name", tiny_models.NAMES)
 
 
 def with_delays(model: Model, onset_delay: int, offset_delay: int) -> Model:
@@ -538,9 +536,9 @@ def test_a_source_that_leaves_is_closed_and_who_comes_into_its_row_knows_nothing
     loud = as_int16(np.concatenate([quiet(4_000), tone(6_000, "Low tone")]))
     detector = started(model, specs, "kitchen", "porch")
     onsets = detections_of(play(detector, loud, []))
-    [offset] = detector.leave("kitchen", "shutdown")
+    [offset] = detector.leave("kitchen")
     assert [one.number for one in onsets] == [offset.number]
-    assert offset.end_reason == "shutdown"
+    assert offset.end_reason == "end"
     assert offset.offset_sample is not None
     detector.start("attic")
     alone = started(model, specs, "attic")

@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streamd import arguments, config_shape, events
+from streamd import arguments, cli, config_shape, events
 from streamd.events import decode
 from streamd.gap import Gap
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/*/*.md")])
+FOLDERS_OF_PAGES = (".", "docs", "models/*", "examples/*")
+PAGES = sorted(page for folder in FOLDERS_OF_PAGES for page in ROOT.glob(f"{folder}/*.md"))
 MESSAGES = [
     events.Event,
     events.State,
@@ -72,19 +73,7 @@ def test_every_command_and_option_is_in_the_reference() -> None:
     options = {literal for literal in literals if re.fullmatch(r"--[a-z-]+", literal)} - {"--version", "--config"}
     assert options
     assert {option for option in options if option not in text} == set()
-    for command in (
-        "run",
-        "demo",
-        "replay",
-        "listen",
-        "devices",
-        "check",
-        "model",
-        "capture",
-        "status",
-        "reload",
-        "bench",
-    ):
+    for command in cli._COMMANDS:
         assert f"`streamd {command}" in text
 
 

@@ -13,7 +13,7 @@ import pytest
 import zmq
 from numpy.typing import NDArray
 
-from streamd import blocks, intake, sources
+from streamd import blocks, intake, sources, supervisor
 from streamd.blocks import Answered, Block, Bye, Done, Hello, Refuse, Said, Waiting, Want, block_take
 from streamd.counters import Counters
 from streamd.detector import Detector
@@ -392,7 +392,7 @@ def test_who_was_not_heard_has_said_nothing_once_more_was_heard_than_can_have_wa
         assert daemon.intake.misses_nobody(1), "nothing waits"
         assert not look_after(n_turns)
         assert look_after(1)
-        daemon.intake._asked_at -= intake.FROZEN_SECONDS  # it was stopped meanwhile: what came then is still unread
+        daemon.intake._asked_at -= supervisor.FROZEN_SECONDS  # it was stopped meanwhile: what came then is still unread
         assert not look_after(n_turns)
         while daemon.intake.socket.poll(200):
             daemon.turn()

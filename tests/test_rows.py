@@ -11,27 +11,15 @@ from numpy.typing import NDArray
 from streamd.logmel import LogMelSpec, log_mel
 from streamd.model import Model
 from streamd.rows import Frames, Rows
-from streamd.shipped import model_file
 from tests import tiny_models
+from tests.sounds import uneven_noise
 
-TINY = [f"tiny-{kind}-{which}" for kind in ("window", "stream") for which in ("log_mel", "samples")]
 Floats = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
-    folder = tmp_path_factory.mktemp("models")
-    files = [
-        tiny_models.build(folder, kind, which) for kind in ("window", "stream") for which in ("log_mel", "samples")
-    ]
-    files += [model_file(name) for name in ("yamnet", "speech")]
-    return {model.manifest.name: model for model in (Model(file, "cpu") for file in files)}
-
-
-def noise(n_samples: int, seed: int) -> Floats:
-    chance = np.random.default_rng(seed)
-    loud = np.repeat(10 ** chance.uniform(-3, -0.5, n_samples // 500 + 1), 500)[:n_samples]
-    return (chance.standard_normal(n_samples) * loud).clip(-0.99, 0.99).astype(np.float32)
+    return tiny_models.of_every_kind(tmp_path_factory.mktemp("models"))
 
 
 class Player:
@@ -48,7 +36,7 @@ class Player:
         facts = self.model.manifest
         self.rows.join(row)
         n_hops = facts.n_cold_hops + 12
-        self.takes[row] = noise(n_hops * facts.hop_samples, seed), []
+        self.takes[row] = uneven_noise(n_hops * facts.hop_samples, seed), []
 
     def run(self, rows: list[int]) -> None:
         """Play the next hop of these rows, in one batch."""
@@ -74,7 +62,7 @@ class Player:
 
 
 @settings(max_examples=40, deadline=None)
-@given(name=st.sampled_from(TINY), data=st.data())
+@given(name=st.sampled_from(tiny_models.NAMES), data=st.data())
 def test_each_row_is_answered_as_if_it_were_alone(models: dict[str, Model], name: str, data: st.DataObject) -> None:
     """Whatever the batches are, in whatever order, and whoever begins anew meanwhile."""
     player = Player(models[name], 4)
@@ -125,7 +113,7 @@ def test_new_frames_are_bit_for_bit_those_of_the_whole(
     # So that the first hop ends where its last frame does.
     lead = -((hop_frames - 1) * spec.hop_length + spec.win_length) % hop
     n_cold = (lead + (hop_frames - 1) * spec.hop_length + spec.win_length) // hop - 1
-    audio = [noise((n_cold + n_hops) * hop, seed) for seed in range(n_sources)]
+    audio = [uneven_noise((n_cold + n_hops) * hop, seed) for seed in range(n_sources)]
     found: list[list[Floats]] = [[] for _ in range(n_sources)]
     for source in range(n_sources):
         frames.join(source)

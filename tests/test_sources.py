@@ -100,10 +100,10 @@ class Rig:
         for listener in self.source.listeners:
             self._step(listener)
 
-    def hear_all(self, pcm: Pcm, first_sample: int = 0, take: str = "one", **changed: Any) -> int:
+    def hear_all(self, pcm: Pcm, first_sample: int = 0, **changed: Any) -> int:
         """Blocks of a hop each; return where the next one begins."""
         for begin in range(0, len(pcm), HOP):
-            self.hear(pcm[begin : begin + HOP], first_sample + begin, take, **changed)
+            self.hear(pcm[begin : begin + HOP], first_sample + begin, **changed)
         return first_sample + len(pcm)
 
     def told(self) -> list[Message]:

@@ -6,8 +6,9 @@ A few ONNX operators do it, so that sounds made in a test really begin and end, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -21,10 +22,14 @@ from streamd.golden import golden_signal
 from streamd.logmel import LogMelSpec, log_mel
 from streamd.manifest import Golden, Manifest
 from streamd.model import Model
+from streamd.shipped import model_file
 
 Floats = NDArray[np.float32]
 Kind = Literal["window", "stream"]
 Input = Literal["log_mel", "samples"]
+
+NAMES = tuple(f"tiny-{kind}-{which}" for kind, which in product(get_args(Kind), get_args(Input)))
+"""Of what `build` makes of each kind and input."""
 
 SAMPLE_RATE = 8_000
 TONES = {"Low tone": 437.5, "Middle tone": 1062.5, "High tone": 2437.5}
@@ -180,6 +185,13 @@ def build(
     rewrite(network)
     file = folder / f"{facts.name}.onnx"
     return write(file, with_golden(file, facts, network), network)
+
+
+def of_every_kind(folder: Path) -> dict[str, Model]:
+    """Build a model of each kind and input, and return them by name with the shipped ones."""
+    files = [build(folder, kind, which) for kind, which in product(get_args(Kind), get_args(Input))]
+    files += [model_file(name) for name in ("yamnet", "speech")]
+    return {model.manifest.name: model for model in (Model(file, "cpu") for file in files)}
 
 
 def tone(n_samples: int, label: str, level: float = 0.5) -> Floats:

@@ -16,7 +16,7 @@ made and compared stands in `examples/speech/README.md`.
 ## What it is
 
 - one label, {label}; {network}
-- hears {sample_rate} Hz mono and answers every {hop:.0f} ms, from {warm_up:.1f} s after a start on
+- hears {sample_rate} Hz mono and answers every {hop:.0f} ms, from {warm_up:.3f} s after a start on
 - an event begins at a score of {onset_threshold:g} and is over after {silence:g} s below {offset_threshold:g}; the
   score is smoothed over {smoothing:.2f} s
 - decisions come {onset_delay:.2f} s after an onset and {offset_delay:.2f} s after an offset (medians on placed speech),
@@ -79,7 +79,7 @@ def card(facts: Manifest) -> str:
         network=trained["network"],
         sample_rate=facts.sample_rate,
         hop=1000 * facts.hop_seconds,
-        warm_up=facts.warmup_frames * facts.hop_seconds / facts.hop_frames,
+        warm_up=facts.first_score_samples / facts.sample_rate,
         onset_threshold=decision.onset_threshold,
         offset_threshold=decision.offset_threshold,
         silence=decision.min_silence_seconds,

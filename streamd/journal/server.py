@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import msgspec
 import zmq
 
-from streamd import admission
+from streamd import admission, endpoints
 from streamd.counters import Counters
 from streamd.errors import EndpointError, KeysError, MessageError
 from streamd.gate import Gate
@@ -40,7 +40,6 @@ MAX_REQUEST_BYTES = 64 << 10
 REQUESTS_AT_ONCE = 8
 MOST_UNREAD_ANSWERS = 4
 """Answers beyond these are dropped for an asker who does not read: each may have 512 KiB."""
-_HANDSHAKE_MS = 5000
 
 
 class Server:
@@ -175,7 +174,7 @@ class Server:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
         socket.setsockopt(zmq.SNDHWM, MOST_UNREAD_ANSWERS)
-        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, endpoints.HANDSHAKE_MS)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         try:
             if self._gate is None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
@@ -18,6 +19,7 @@ from streamd.capture.agent import STOPPED
 from streamd.capture.recording import read_recording
 from streamd.capture.specs import Command, Recording
 from tests.agents import AudioSocket, ended, running_agent
+from tests.running import wait_for
 
 RATE = 16_000
 
@@ -178,22 +180,23 @@ def test_live_audio_that_nobody_takes_is_lost_in_long_runs_and_counted_exactly(t
 
 
 def test_sigterm_says_bye_and_ends_at_once(recording: Path) -> None:
+    silent = Command(arguments=("sleep", "60"))
     for spec in (
         Recording(path=str(recording), repeat=True),
-        Command(arguments=("sleep", "60")),
+        silent,
         Command(arguments=("cat", "/dev/zero"), sample_rate=RATE),
     ):
         with AudioSocket() as daemon, running_agent(daemon.endpoint, spec) as agent:
-            if spec != Command(arguments=("sleep", "60")):
+            if spec == silent:
+                wait_for(lambda: "sleep" in [child.name() for child in psutil.Process(agent.pid).children()] or None)
+            else:
                 daemon.want(daemon.expect(Hello))
                 daemon.blocks(3)
-            else:
-                time.sleep(1)
             began = time.monotonic()
             agent.send_signal(signal.SIGTERM)
             assert agent.wait(5) == STOPPED
             assert time.monotonic() - began < 1
-            if spec != Command(arguments=("sleep", "60")):
+            if spec != silent:
                 assert daemon.expect_after_others(Bye).reason == "shutdown"
 
 

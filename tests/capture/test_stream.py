@@ -15,9 +15,9 @@ from streamd.capture.stream import BlockStream, Cut
 RATE = 16_000
 
 
-def stream_of(clock: CaptureClock, sample_rate: int = RATE, n_samples: int = 1280) -> BlockStream:
+def stream_of(clock: CaptureClock, n_samples: int = 1280) -> BlockStream:
     """A stream of blocks of a take t."""
-    want = Want(take="h", block_take="t", sample_rate=sample_rate, n_samples=n_samples)
+    want = Want(take="h", block_take="t", sample_rate=RATE, n_samples=n_samples)
     return BlockStream("kitchen", want, clock)
 
 

@@ -11,7 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from streamd.journaling import Journaling
 from streamd.publish import Publisher
 from streamd.supervisor import Supervisor
 from tests import samples
+from tests.sockets import short_folder
 
 PATIENCE_SECONDS = 20.0
 
@@ -179,6 +181,13 @@ class Talkers:
         self._ear.close(linger=0)
         self._context.term()
         backlog_file(self.folder / "journal.db").unlink(missing_ok=True)
+
+
+@contextmanager
+def some_talkers() -> Iterator[Talkers]:
+    """Make talkers in a folder of their own, and leave nothing behind."""
+    with short_folder() as folder, closing(Talkers(folder)) as talkers:
+        yield talkers
 
 
 if __name__ == "__main__":

@@ -21,21 +21,16 @@ from streamd.journal.backlog import backlog_file
 from streamd.journal.keeper import Keeper
 from streamd.past import Past
 from tests import samples
-from tests.journal.talker import Talkers
+from tests.journal.talker import Talkers, some_talkers
 from tests.journal.test_keeper import spec
-from tests.sockets import short_folder
 
 PATIENCE_SECONDS = 20.0
 
 
 @pytest.fixture
 def talkers() -> Iterator[Talkers]:
-    with short_folder() as folder:
-        talkers = Talkers(folder)
-        try:
-            yield talkers
-        finally:
-            talkers.close()
+    with some_talkers() as talkers:
+        yield talkers
 
 
 def answer_to(frame: bytes, talkers: Talkers) -> Page | Refused:
