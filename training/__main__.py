@@ -123,6 +123,7 @@ def _expect(options: argparse.Namespace) -> Iterable[str]:
         alarms_per_hour=options.alarms_per_hour,
         layout=options.layout,
         labels=recipe.labels,
+        trim=recipe.trim,
         command=f"python -m training {' '.join(sys.argv[1:])}",
     )
 

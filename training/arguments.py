@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from training.expect.budget import ALARMS_PER_HOUR
+from training.prepare.layouts import NAMES
 
 MINUTES = 10.0
 """Of `train` unless it says otherwise: as long as people wait before they go and do something else."""
@@ -29,15 +30,25 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _data(command: argparse.ArgumentParser) -> None:
+def _data(command: argparse.ArgumentParser, obeyed: str) -> None:
+    """Add what most commands have; obeyed: what of a recipe counts for this one."""
     command.add_argument(
         "data",
         type=Path,
         metavar="DATA",
         help="DATA/<label>/*.wav, DATA/background/* without the sounds, DATA/labels.csv; or a layout that is known",
     )
-    command.add_argument("--layout", metavar="NAME", help="read DATA as this, rather than as what it looks like")
-    command.add_argument("--recipe", type=Path, metavar="FILE.yaml", help="what to do otherwise than by default")
+    command.add_argument(
+        "--layout",
+        metavar="NAME",
+        help=f"read DATA as this, rather than as what it looks like: {', '.join(NAMES)}",
+    )
+    command.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE.yaml",
+        help=f"what to do otherwise than by default; of it, {obeyed} for this command",
+    )
 
 
 def _budget(command: argparse.ArgumentParser) -> None:
@@ -52,7 +63,7 @@ def _budget(command: argparse.ArgumentParser) -> None:
 
 def _train(command: argparse.ArgumentParser) -> None:
     command.description = "Audit, fit, export, evaluate; OUT gets the model, report.html, report.json and card.md."
-    _data(command)
+    _data(command, "all counts")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the folder to write into")
     command.add_argument(
         "--minutes", type=float, default=MINUTES, metavar="N", help=f"for all of it (default: {MINUTES:g})"
@@ -67,12 +78,12 @@ def _train(command: argparse.ArgumentParser) -> None:
 
 def _prepare(command: argparse.ArgumentParser) -> None:
     command.description = "Read a folder per label, or tables, and tell what is in them. Nothing is written."
-    _data(command)
+    _data(command, "labels and trim count")
 
 
 def _process(command: argparse.ArgumentParser) -> None:
     command.description = "Which bands carry the information, and what is left of the sound in a log-mel."
-    _data(command)
+    _data(command, "labels, trim, log_mel and simulation count")
     command.add_argument(
         "-o", "--out", type=Path, default="process", metavar="OUT", help="for pictures and clips (default: process)"
     )
@@ -84,13 +95,13 @@ def _process(command: argparse.ArgumentParser) -> None:
 
 def _design(command: argparse.ArgumentParser) -> None:
     command.description = "Event lengths, receptive field, sparsity, network, pooling, parameters and cost."
-    _data(command)
+    _data(command, "labels, trim, log_mel, simulation and network count")
 
 
 def _expect(command: argparse.ArgumentParser) -> None:
     command.description = "Play labelled recordings through the daemon's detector and report what it made of them."
     command.add_argument("model", metavar="MODEL", help="a model file, or the name of a shipped one")
-    _data(command)
+    _data(command, "labels and trim count")
     command.add_argument(
         "-o", "--out", type=Path, default="expect", metavar="OUT", help="for the report (default: expect)"
     )

@@ -28,6 +28,7 @@ from training.design.choose import MOST_RESIDUAL
 from training.design.fit_settings import FitSettings
 from training.prepare.labels import LabelRecipe
 from training.prepare.simulation.recipe import Recipe
+from training.prepare.simulation.rooms import response_files
 from training.prepare.trim import Trim
 from training.process.augmentation.filter_augment import FilterAugment
 from training.process.augmentation.mixup import Mixup
@@ -145,7 +146,7 @@ def parse(data: bytes, file: str) -> TrainingRecipe:
         _labels(read.labels, document),
         filled(default.trim, read.trim, document, ("trim",)),
         _log_mel(read, document),
-        filled(default.simulation, read.simulation, document, ("simulation",)),
+        _simulation(read.simulation, file, document),
         _network(read.network, document),
         replace(fit or default.fit, **vars(augmentation)),
         fit is not None and (read.fit.minutes is not UNSET or read.fit.n_steps is not UNSET),
@@ -187,6 +188,19 @@ def _labels(read: _LabelSection, document: Document) -> LabelRecipe:
         if seen[old] == 2:
             document.mistake(path, f"the label {old!r} is named twice; join, rename or drop it")
     return LabelRecipe({new: list(olds) for new, olds in read.join.items()}, dict(read.rename), list(read.drop))
+
+
+def _simulation(read: Any, file: str, document: Document) -> Recipe:
+    """Return the stages of scenes; a folder of recorded rooms is named from where the recipe lies."""
+    recipe = filled(Recipe(), read, document, ("simulation",))
+    if recipe.room is None or recipe.room.recorded is None:
+        return recipe
+    folder = Path(file).absolute().parent / recipe.room.recorded
+    if not response_files(folder):
+        document.mistake(
+            ("simulation", "room", "recorded"), f"found no WAV or FLAC in {folder}; expected impulse responses"
+        )
+    return replace(recipe, room=replace(recipe.room, recorded=str(folder)))
 
 
 def _network(read: _NetworkSection, document: Document) -> NetworkRecipe:

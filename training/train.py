@@ -41,8 +41,11 @@ from training.kept import keep
 from training.lesson import HowLong, Lesson, School
 from training.prepare.clips import Clip
 from training.prepare.command import Known, prepare
-from training.prepare.licences import TABLE, Licensed, as_facts, licensed
+from training.prepare.groups import Group
+from training.prepare.licences import TABLE, Licensed, as_facts, licensed, licensed_files
+from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.reduced import reduced
+from training.prepare.simulation.rooms import response_files
 from training.prepare.simulation.sounds import left_out_of_background, sounds_of
 from training.prepare.simulation.workers import Workers
 from training.prepare.split import Split, split
@@ -114,6 +117,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
     """Yield what is found out, line by line as it is; write the model and its report; return the report.
 
     Raises:
+        UsageError: minutes or a budget of alarms that can't be.
         DataError, RecordingError: the data are not good enough to begin with.
         ModelError: the network doesn't pass a gate; there is no model then.
     """
@@ -129,7 +133,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
     spec = want.spec
     processed = yield from process(known, spec, trim=recipe.trim)
     simulation, notes = reduced(recipe.simulation, known.audit)
-    notes = [*notes, *left_out_of_background(splits[0].training)]
+    notes = [*notes, *left_out_of_background(splits[0].training), *_of_rooms(simulation)]
     yield from notes
     clips = [clip for group in known.groups for clip in group.clips]
     labels = known_labels(known)
@@ -137,7 +141,7 @@ def train(request: Request, progress: Progress | None = None) -> Generator[str, 
     silent = sorted(set(labels) - {sound.label for sound in sounds})
     if silent:
         raise DataError(f"{request.data}: all clips of {silent[0]!r} are silent; expected recordings with the sound")
-    learned_from = _learned_from(known, splits, request.data / TABLE)
+    learned_from = _learned_from(known.groups, splits, simulation, request.data / TABLE)
     request.out.mkdir(parents=True, exist_ok=True)
     lengths = [len(sound.audio) / spec.sample_rate for sound in sounds]
 
@@ -230,12 +234,24 @@ def _how_long(recipe: TrainingRecipe, minutes: float, n_lessons: int) -> HowLong
     return HowLong(minutes=FIT_SHARE * minutes / n_lessons)
 
 
-def _learned_from(known: Known, splits: Sequence[Split], table: Path) -> list[Licensed]:
+def _of_rooms(simulation: Recipe) -> list[str]:
+    """Return a line on recorded rooms, if there are any."""
+    if simulation.room is None or simulation.room.recorded is None:
+        return []
+    folder = Path(simulation.room.recorded)
+    return [f"rooms are computed, and recorded as often: impulse responses in {folder} ({len(response_files(folder))})"]
+
+
+def _learned_from(groups: Sequence[Group], splits: Sequence[Split], simulation: Recipe, table: Path) -> list[Licensed]:
     """Return what a model learns from, thresholds and checkpoints included; what only tests it is left out."""
-    if len(splits) > 1:
-        return licensed(known.groups, table)
-    names = {clip.source for clip in [*splits[0].training, *splits[0].tuning]}
-    return licensed([group for group in known.groups if group.name in names], table)
+    if len(splits) == 1:
+        names = {clip.source for clip in [*splits[0].training, *splits[0].tuning]}
+        groups = [group for group in groups if group.name in names]
+    found = licensed(groups, table)
+    if simulation.room and simulation.room.recorded is not None:
+        folder = Path(simulation.room.recorded)
+        found.append(licensed_files(folder.name, response_files(folder), table))
+    return found
 
 
 def known_labels(known: Known) -> tuple[str, ...]:

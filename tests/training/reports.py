@@ -133,10 +133,10 @@ def matrix() -> list[Cell]:
     return [*cells, cell("street", 0.0, 1.2, "far", 6.0, 0.1)]
 
 
-def errors(n: int = 20) -> list[Error]:
+def errors() -> list[Error]:
     """Return errors of all kinds, with audio of their own."""
     found = []
-    for i in range(n):
+    for i in range(20):
         kind = ("missed", "false alarm", "confused")[i % 3]
         found.append(
             Error(

@@ -68,8 +68,6 @@ def test_the_share_of_time_that_a_label_is_on_is_told_and_strong_labels_are_not_
     found = pooling_of([sound("click", 0.02), sound("hum", 4.0)], 8000)
     assert found["click"].share_on < 0.02 < 0.3 < found["hum"].share_on
     assert {choice.pooling for choice in found.values()} == {Pooling.FRAME_WISE}
-    weak = pooling_of([sound("click", 0.02)], 8000, is_strong=False)
-    assert weak["click"].pooling is Pooling.MAX
 
 
 def test_a_deeper_network_costs_more():

@@ -127,7 +127,7 @@ def test_even_a_click_of_a_few_milliseconds_is_recognised(tmp_path):
 
 def test_rooms_speech_and_backgrounds_of_a_material_count_too():
     room = room_of("bath", noise(1, 0.2), RATE)
-    training = Material(RATE, rooms=[room], speech=noise(2, 12), backgrounds=[noise(3, 5)])
+    training = Material(RATE, rooms=[room, room], speech=noise(2, 12), backgrounds=[noise(3, 5)])
     other = Material(RATE, rooms=[room_of("hall", noise(4, 0.2), RATE)], speech=noise(5), backgrounds=[noise(6)])
     sentence = disjoint(contents_of_material(training), contents_of_material(other))
     assert "1 background, 1 room and 0.2 min of speech" in sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from streamd.errors import DataError
 from tests import tiny_models
 from tests.tiny_models import SAMPLE_RATE, tone
 from tests.training.tone_streams import HIGH, LOW
-from training.expect import report
+from training.__main__ import main
+from training.expect import command, report
 from training.expect.command import evaluate, report_on
 from training.expect.expectation import GENERATED
 from training.prepare.licences import Licensed, as_facts
@@ -84,6 +86,20 @@ def test_background_that_is_given_is_played_whole_and_nothing_is_generated(file:
     assert (real.background, real.n_streams) == ("given", 4)
     assert not any(one.alarms.startswith(GENERATED) for one in real.labels)
     assert real.labels[0].hours * 3600 > 20
+
+
+def test_sounds_are_found_as_the_recipe_says(file: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Two tones 0.6 s apart are two sounds, unless the recipe says that pauses in a sound may be longer."""
+    first, *_ = (data / "low-tone").glob("*.wav")
+    samples, _ = soundfile.read(first)
+    soundfile.write(first, np.concatenate([samples, samples]), SAMPLE_RATE)
+    (tmp_path / "r.yaml").write_text("trim: {longest_gap_seconds: 1}")
+    monkeypatch.setattr(command, "evaluate", partial(evaluate, simulated_seconds=0))
+    asked = ["expect", str(file), str(data), "-o", str(tmp_path / "out")]
+    for more, n_sounds in (([], 4), (["--recipe", str(tmp_path / "r.yaml")], 3)):
+        assert main([*asked, *more]) == 0
+        [real] = report.read(tmp_path / "out" / "report.json").expect.conditions
+        assert real.labels[0].n_sounds == n_sounds
 
 
 def test_labels_that_the_model_lacks_are_told_in_one_line(file: Path, tmp_path: Path):

@@ -10,7 +10,7 @@ from streamd.errors import DataError
 from tests.training.trees import recording, text
 from training.prepare.clips import Clip
 from training.prepare.groups import Group
-from training.prepare.licences import as_facts, in_facts, licensed
+from training.prepare.licences import as_facts, in_facts, licensed, licensed_files
 
 HASH = "6ea3c6df9a67762e2362f946c695e619859126b19fbccf32a2e8f07dfd03b2f4"
 
@@ -39,6 +39,15 @@ def test_licence_and_package_of_each_group_are_those_of_the_table(tmp_path):
     assert (rumpf.licence, rumpf.package, rumpf.package_sha256) == ("CC-BY-3.0", None, None)
     assert kitchen.licence == "not told"
     assert in_facts(as_facts([millo, rumpf, kitchen])) == [millo, rumpf, kitchen]
+
+
+def test_recorded_rooms_are_told_as_the_table_has_their_folder(tmp_path):
+    table = text(tmp_path / "origins.csv", "source,licence", "halls,CC-BY-4.0")
+    files = [recording(tmp_path / "halls" / f"{i}.wav") for i in range(2)]
+    one = licensed_files("halls", files, table)
+    assert (one.source, one.licence) == ("halls", "CC-BY-4.0")
+    assert one == licensed_files("halls", files[::-1], table)
+    assert one.sha256 != licensed_files("halls", files[:1], table).sha256
 
 
 def test_the_checksum_is_of_the_content(tmp_path):

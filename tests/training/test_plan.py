@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from training.design.fit_settings import FitSettings
 from training.design.plan import FIRST_CHECK, N_CHECKS, Plan, Took
 
+STEP_SECONDS = 0.1
 
-def planned(minutes: float, check: float, step: float = 0.1, candidate: float = 0.1) -> tuple[Plan, float]:
+
+def planned(minutes: float, check: float, candidate: float = 0.1) -> tuple[Plan, float]:
     """A plan that was fixed after forty steps and one check, and the seconds that it all takes."""
     plan = Plan(FitSettings(minutes=minutes))
-    begun = 40 * step + check
-    plan.fix(40, begun, Took(step, candidate, check))
-    return plan, begun + (plan.n_steps - 40) * step + (plan.n_checks * check or candidate)
+    begun = 40 * STEP_SECONDS + check
+    plan.fix(40, begun, Took(STEP_SECONDS, candidate, check))
+    return plan, begun + (plan.n_steps - 40) * STEP_SECONDS + (plan.n_checks * check or candidate)
 
 
 def checks(plan: Plan) -> list[int]:
@@ -35,7 +37,7 @@ def test_where_there_is_time_all_checks_are_done_the_last_after_the_last_step():
 def test_where_checks_take_long_there_are_fewer_or_none_and_it_trains(check, n_checks):
     plan, seconds = planned(minutes=3, check=check, candidate=1.0)
     assert len(checks(plan)) == plan.n_checks == n_checks
-    assert plan.n_steps * 0.1 >= 0.4 * 180 - 0.1
+    assert plan.n_steps * STEP_SECONDS >= 0.4 * 180 - 0.1
     assert seconds < 180 or check > 90
 
 

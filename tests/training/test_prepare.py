@@ -72,9 +72,13 @@ def test_a_bad_data_set_gets_one_line_and_nothing_else(tmp_path, capsys):
     assert told.err.count("\n") == 1
 
 
-def test_a_layout_can_be_named(tmp_path, capsys):
+def test_a_layout_can_be_named_and_help_names_them_all(tmp_path, capsys, monkeypatch):
     assert main(["prepare", str(folders(tmp_path, knock=2)), "--layout", "esc-50"]) == 65
     assert "meta/esc50.csv" in capsys.readouterr().err
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    assert "folders, labels.csv, esc-50, urbansound8k, speech-commands, fsd50k" in capsys.readouterr().out
 
 
 def test_a_sound_that_is_known_ends_with_the_lines_that_need_no_training(tmp_path):

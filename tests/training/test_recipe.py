@@ -19,6 +19,7 @@ from training.prepare.simulation.chance import Range
 from training.prepare.simulation.mix import MixRange
 from training.prepare.simulation.pitch import PitchRange
 from training.prepare.simulation.recipe import STAGES, Recipe
+from training.prepare.simulation.room import RoomRange
 from training.process.augmentation.mixup import Mixup
 from training.process.augmentation.spec_augment import SpecAugment
 from training.recipe import NETWORKS, NetworkRecipe, TrainingRecipe, parse, read_recipe
@@ -57,6 +58,18 @@ augmentation: {spec_augment: {max_bands: 4}, mixup: true, filter_augment: false}
     assert recipe.says_how_long
     effects = (recipe.fit.spec_augment, recipe.fit.filter_augment, recipe.fit.mixup, recipe.fit.trim_bands)
     assert effects == (SpecAugment(max_bands=4), None, Mixup(), None)
+
+
+def test_a_folder_of_recorded_rooms_lies_where_the_recipe_says(tmp_path):
+    (tmp_path / "halls").mkdir()
+    text = b"simulation: {room: {dry: 0.1, recorded: halls}}"
+    with pytest.raises(ConfigError, match=r"room.recorded: found no WAV or FLAC in .*halls; expected imp"):
+        parse(text, str(tmp_path / "r.yaml"))
+    (tmp_path / "halls" / "kitchen.wav").touch()
+    room = parse(text, str(tmp_path / "r.yaml")).simulation.room
+    assert room == RoomRange(0.1, str(tmp_path / "halls"))
+    (tmp_path / "own.yaml").write_text(f"simulation: {{room: {{recorded: {tmp_path / 'halls'}}}}}")
+    assert read_recipe(tmp_path / "own.yaml").simulation.room == RoomRange(recorded=str(tmp_path / "halls"))
 
 
 def test_the_networks_that_can_be_written_are_those_that_there_are():

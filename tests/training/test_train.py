@@ -16,9 +16,12 @@ import soundfile
 import torch
 
 from streamd.model import Model
+from training import train
 from training.__main__ import main
 from training.expect import report
 from training.kept import export_again
+from training.prepare.simulation.recipe import Recipe
+from training.prepare.simulation.room import RoomRange
 
 RATE = 8_000
 RECIPE = """\
@@ -108,6 +111,19 @@ def test_everything_learned_from_is_told_with_its_licence_wherever_the_model_goe
     assert "licence: CC-BY-SA-4.0" in card
     assert all(name in card for name in machines)
     assert "a person’s decision" in card
+
+
+def test_recorded_rooms_are_told_among_what_was_learned_from(tmp_path: Path) -> None:
+    (tmp_path / "halls").mkdir()
+    soundfile.write(tmp_path / "halls" / "bath.wav", np.eye(1, 400)[0], RATE)
+    table = tmp_path / "origins.csv"
+    table.write_text("source,licence\nhalls,CC0-1.0\n")
+    recipe = Recipe(room=RoomRange(recorded=str(tmp_path / "halls")))
+    (told,) = train._learned_from([], [], recipe, table)
+    assert (told.source, told.licence, len(told.sha256)) == ("halls", "CC0-1.0", 64)
+    assert train._learned_from([], [], recipe.without("room"), table) == []
+    (line,) = train._of_rooms(recipe)
+    assert line.startswith("rooms are computed, and recorded as often: impulse responses in ")
 
 
 def test_what_is_tested_was_in_no_lesson(data: Path, trained: Path) -> None:

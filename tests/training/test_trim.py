@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from training.prepare.clips import Clip
-from training.prepare.trim import Trim, find_sound, trimmed
+from training.prepare.trim import Trim, find_sound
 
 ACCURACY_SECONDS = 0.016 + 0.02
 """A frame and the margin."""
@@ -119,15 +117,3 @@ def test_what_is_found_can_be_adjusted():
 def test_the_shortest_clips_are_whole(n_samples):
     found = find_sound(np.full(n_samples, 0.1, np.float32) * np.resize([1, -1], n_samples), 16_000)
     assert (found.onset_sample, found.offset_sample) == (0, n_samples)
-
-
-def test_a_clip_gets_its_times_and_keeps_those_it_has(tmp_path):
-    path = tmp_path / "a.wav"
-    soundfile.write(path, placed(16_000, 0.5, 0.3, 0.5, -10, -50), 16_000)
-    whole = Clip(path, "buzz", None, None, None, None)
-    found = trimmed(whole)
-    assert found.onset_seconds == pytest.approx(0.5, abs=ACCURACY_SECONDS)
-    assert found.offset_seconds == pytest.approx(0.8, abs=ACCURACY_SECONDS)
-    assert trimmed(found) is found
-    background = Clip(path, None, None, None, None, None)
-    assert trimmed(background) is background

@@ -156,9 +156,7 @@ def wanted(n_clips: int, spec: LogMelSpec | None, name: str | None = None, n_blo
     return Wanted(name, n_blocks, spec, reason)
 
 
-def pooling_of(
-    sounds: Sequence[Sound], sample_rate: int, recipe: Recipe | None = None, *, is_strong: bool = True
-) -> dict[str, Choice]:
+def pooling_of(sounds: Sequence[Sound], sample_rate: int, recipe: Recipe | None = None) -> dict[str, Choice]:
     """Return for each label how frames are pooled, and how much of a scene it fills.
 
     Scenes know when their sounds are on, so labels are strong and nothing is pooled; the share is told all the same,
@@ -168,13 +166,12 @@ def pooling_of(
         sounds: what scenes are made of.
         sample_rate: theirs.
         recipe: of scenes; only their length and the pauses between sounds count here.
-        is_strong: whether onset and offset are known in training.
     """
     recipe = recipe or Recipe()
     dry = replace(DRY, seconds=recipe.seconds, pause_seconds=recipe.pause_seconds)
     material = Material(sample_rate, sounds)
     shares = shares_on(make(dry, material, 0, f"sparsity/{i}") for i in range(N_SPARSITY_SCENES))
-    return {label: choose_pooling(share, is_strong=is_strong) for label, share in sorted(shares.items())}
+    return {label: choose_pooling(share, is_strong=True) for label, share in sorted(shares.items())}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -39,7 +38,6 @@ def fine_tune(
     seed: int,
     *,
     seconds: float | None = None,
-    stepped: Callable[[int, int, float], None] | None = None,
 ) -> int:
     """Train a network whose head was taken on.
 
@@ -49,7 +47,6 @@ def fine_tune(
         target: (n,) number of the label; n_labels: none. Labels and none are drawn equally often.
         seed: of what is drawn.
         seconds: how long, about; None: N_STEPS.
-        stepped: told of each step, of all, and of its loss.
 
     Returns:
         How many steps it were.
@@ -79,8 +76,6 @@ def fine_tune(
         if seconds is not None and step == N_TIMED:
             each = (time.monotonic() - begun) / N_TIMED
             n_steps = min(N_STEPS, max(LEAST_STEPS, round(seconds / each)))
-        if stepped is not None:
-            stepped(step, n_steps, loss.item())
     for weight in learns:
         weight.requires_grad_(False)
     return n_steps

@@ -23,32 +23,9 @@ from streamd.logmel import log_mel, to_float
 from streamd.manifest import Manifest
 from streamd.model import load_onnxruntime
 from training.design.aged_windows import windows
-from training.design.export import seal, traced
-from training.design.head import EDGE, Examples, Floats, Head, fit_head
-from training.design.yamnet_layers import YamnetLayers
+from training.design.export import seal
+from training.design.head import EDGE, Examples, Floats, Head
 from training.prepare.simulation.material import Sound
-
-
-def train_on_yamnet(sounds: Sequence[Sound], manifest: Manifest, path: Path, seed: int = 0) -> Manifest:
-    """Fit a head on YAMNet's layers and write both as a model file.
-
-    Args:
-        sounds: at the rate of `yamnet_layers.LOG_MEL`, of at least two groups (the clips' sources).
-        manifest: made with `yamnet_layers.window_facts`.
-        path: the .onnx to write. An older one stays as it is until the new one is proved.
-        seed: of the windows that are drawn and of the fit.
-
-    Returns:
-        The manifest as written, with the golden answer.
-
-    Raises:
-        DataError: one group only.
-        ModelError: as of `export`.
-    """
-    layers = YamnetLayers().eval()
-    graph = traced(layers, manifest, ("embedding",))
-    given = examples(Embedding(graph, manifest), sounds, manifest.labels, seed)
-    return export_head(graph, fit_head(given, len(manifest.labels), layers.parts, seed), manifest, path)
 
 
 class Embedding:

@@ -34,6 +34,7 @@ from training.prepare.labels import LabelRecipe
 from training.prepare.licences import in_facts
 from training.prepare.simulation.conditions import for_unseen
 from training.prepare.simulation.sounds import backgrounds_of, sounds_of
+from training.prepare.trim import Trim
 
 SIMULATED_SECONDS = 600.0
 """Of scenes with sounds, and as much without: the two together are made and played in about a minute."""
@@ -49,6 +50,7 @@ def evaluate(
     alarms_per_hour: float = ALARMS_PER_HOUR,
     layout: str | None = None,
     labels: LabelRecipe | None = None,
+    trim: Trim | None = None,
     command: str = "",
     simulated_seconds: float = SIMULATED_SECONDS,
 ) -> Iterator[str]:
@@ -65,6 +67,7 @@ def evaluate(
         alarms_per_hour=alarms_per_hour,
         layout=layout,
         labels=labels,
+        trim=trim,
         command=command,
         simulated_seconds=simulated_seconds,
     )
@@ -81,6 +84,7 @@ def report_on(
     alarms_per_hour: float = ALARMS_PER_HOUR,
     layout: str | None = None,
     labels: LabelRecipe | None = None,
+    trim: Trim | None = None,
     command: str = "",
     simulated_seconds: float = SIMULATED_SECONDS,
 ) -> report.Report:
@@ -94,6 +98,7 @@ def report_on(
         alarms_per_hour: the budget of false alarms of each label; thresholds that would keep it are told.
         layout: how the data lie there; None: as they look.
         labels: what to join, rename or drop first.
+        trim: how sounds are found in clips that don't say where theirs lie; None: as usual.
         command: the command line, for the report.
         simulated_seconds: of scenes with sounds, and as much without; 0: none are simulated.
 
@@ -118,11 +123,11 @@ def report_on(
             "recordings",
             "real",
             "given" if has_background else "generated",
-            real_streams(clips, facts.sample_rate, lead_seconds, gap_seconds),
+            real_streams(clips, facts.sample_rate, lead_seconds, gap_seconds, trim=trim),
         )
     ]
     if simulated_seconds:
-        settings.append(_simulated(clips, facts, cache, simulated_seconds, lead_seconds, gap_seconds))
+        settings.append(_simulated(clips, facts, cache, simulated_seconds, lead_seconds, gap_seconds, trim))
     played = [play_setting(model, setting) for setting in settings]
     return report.Report(
         model=facts.name,
@@ -214,12 +219,18 @@ def versions() -> dict[str, str]:
 
 
 def _simulated(
-    clips: Sequence[Clip], facts: Manifest, cache: Path, seconds: float, lead_seconds: float, gap_seconds: float
+    clips: Sequence[Clip],
+    facts: Manifest,
+    cache: Path,
+    seconds: float,
+    lead_seconds: float,
+    gap_seconds: float,
+    trim: Trim | None,
 ) -> Setting:
     """Return scenes made of all sounds and backgrounds of a data set."""
     rate = facts.sample_rate
     backgrounds = backgrounds_of(clips, rate)
-    unseen = for_unseen(sounds_of(clips, rate), backgrounds, np.zeros(0, np.float32), rate, cache)
+    unseen = for_unseen(sounds_of(clips, rate, trim), backgrounds, np.zeros(0, np.float32), rate, cache)
     with_sounds = simulated_streams(unseen, seconds, lead_seconds, gap_seconds)
     streams = [*with_sounds, *negative_streams(unseen, seconds)]
     return Setting("simulated scenes", "simulated", "given" if backgrounds else "generated", streams)

@@ -92,7 +92,7 @@ def contents_of_material(material: Material) -> Iterator[Content]:
     Generated noise is drawn anew in every scene and holds nothing that could be shared.
     """
     rate = material.sample_rate
-    for room in material.rooms:
+    for room in dict.fromkeys(material.rooms):  # one that is drawn more often is there several times
         # Chunks would be at the mercy of rounding in the tail: a room is the same as a whole, or another.
         whole = hashlib.sha256(np.asarray(room.response, "<f4").tobytes()).digest()
         yield Content("room", room.name, len(room.response) / rate, frozenset({whole}))

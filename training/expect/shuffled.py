@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from training.expect.intervals import LEVEL, N_RESAMPLES
+from training.prepare.audio import seconds_of
 from training.prepare.clips import Clip
 from training.prepare.simulation.chance import generator
 
@@ -117,8 +117,8 @@ def comparable(clips: Sequence[Clip], seed: int = 0) -> list[Clip]:
         return list(clips)
     if not sounding or not background:
         raise ValueError("one label and no background: there is nothing to shuffle it with; add recordings without it")
-    seconds = float(np.median([_seconds(clip) for clip in sounding]))
-    lengths = np.array([_seconds(clip) for clip in background])
+    seconds = float(np.median([seconds_of(clip) for clip in sounding]))
+    lengths = np.array([seconds_of(clip) for clip in background])
     places = [(i, k) for i, length in enumerate(lengths) for k in range(max(1, int(length / seconds)))]
     drawn = generator(seed, "shuffled", "stretches").permutation(len(places))[: len(sounding)]
     stretches = []
@@ -182,9 +182,3 @@ def _units(clips: Sequence[Clip], with_background: bool) -> dict[tuple[str | Non
 
 def _group(clip: Clip) -> str:
     return clip.source or str(clip.path)
-
-
-def _seconds(clip: Clip) -> float:
-    if clip.onset_seconds is not None and clip.offset_seconds is not None:
-        return clip.offset_seconds - clip.onset_seconds
-    return float(soundfile.info(clip.path).duration)

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from streamd.capture.recording import RecordingReader
+from training.prepare.clips import Clip
 
 FRAME_SECONDS = 0.016
 """Of a level: short against a click's decay, long enough for one period of a 60 Hz hum."""
@@ -35,6 +37,13 @@ def read_audio(path: Path, most_seconds: float = math.inf) -> tuple[NDArray[np.f
     finally:
         reader.close()
     return np.concatenate(parts), reader.sample_rate
+
+
+def seconds_of(clip: Clip) -> float:
+    """Return how long a clip lasts: from its onset to its offset, or all of its recording."""
+    if clip.onset_seconds is not None and clip.offset_seconds is not None:
+        return clip.offset_seconds - clip.onset_seconds
+    return float(soundfile.info(clip.path).duration)
 
 
 def levels_db(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from streamd.errors import DataError, RecordingError
 from streamd.spelling import did_you_mean
 from training.prepare.clips import Clip
 from training.prepare.labels import LabelRecipe, relabelled
-from training.prepare.layouts import OWN_TABLE, PRESETS, FolderLayout, Layout
+from training.prepare.layouts import NAMES, OWN_TABLE, PRESETS, FolderLayout, Layout
 from training.prepare.readers import has_labels, read_folders, read_tables, recording_of
 
 
@@ -71,8 +71,7 @@ def _read(data: Path, name: str) -> tuple[list[Clip], list[str]]:
     if name == "labels.csv":
         return read_tables(data, (OWN_TABLE,))
     if name not in PRESETS:
-        known = ["folders", "labels.csv", *PRESETS]
-        raise DataError(f"unknown layout {name!r}; expected one of {', '.join(known)}{did_you_mean(name, known)}")
+        raise DataError(f"unknown layout {name!r}; expected one of {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
     layout = PRESETS[name]
     return (read_folders(data, layout), []) if isinstance(layout, FolderLayout) else read_tables(data, layout)
 

@@ -139,3 +139,6 @@ PRESETS: dict[str, Layout] = {
         ),
     ),
 }
+
+NAMES = ("folders", "labels.csv", *PRESETS)
+"""Of all layouts, as they can be asked for: a folder per label, a user's own table, and the presets."""

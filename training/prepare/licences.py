@@ -24,7 +24,7 @@ WHO_DECIDES = "follows from a person's decision about these sources; no program 
 
 @dataclass(frozen=True)
 class Licensed:
-    """Something that was learned from: a group of clips, or weights that somebody else trained."""
+    """Something that was learned from: a group of clips, recorded rooms, or weights that somebody else trained."""
 
     source: str
     licence: str
@@ -42,7 +42,12 @@ def licensed(groups: Iterable[Group], table: Path) -> list[Licensed]:
         DataError: the table is no such table.
     """
     rows = _rows(table)
-    return [_licensed(group, rows.get(group.name, {})) for group in groups]
+    return [_licensed(group.name, {clip.path for clip in group.clips}, rows.get(group.name, {})) for group in groups]
+
+
+def licensed_files(source: str, files: Iterable[Path], table: Path) -> Licensed:
+    """Return what files that hold no clips came under, with the source that they have in the table; as `licensed`."""
+    return _licensed(source, files, _rows(table).get(source, {}))
 
 
 def as_facts(found: Sequence[Licensed]) -> dict[str, Any]:
@@ -59,21 +64,21 @@ def in_facts(training: Mapping[str, Any]) -> list[Licensed]:
         return []
 
 
-def _licensed(group: Group, row: Mapping[str, str]) -> Licensed:
+def _licensed(source: str, files: Iterable[Path], row: Mapping[str, str]) -> Licensed:
     package = " ".join(row[name] for name in ("package", "version") if row.get(name))
     return Licensed(
-        source=group.name,
+        source=source,
         licence=row.get("licence") or NOT_TOLD,
-        sha256=_digest(group),
+        sha256=_digest(files),
         package=package or None,
         package_sha256=row.get("sha256") or None,
     )
 
 
-def _digest(group: Group) -> str:
-    """Return the SHA-256 over the files of a group, in the order of their names."""
+def _digest(files: Iterable[Path]) -> str:
+    """Return the SHA-256 over files, in the order of their names."""
     digest = hashlib.sha256()
-    for path in sorted({clip.path for clip in group.clips}):
+    for path in sorted(files):
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import soundfile
-
 from streamd.errors import DataError
+from training.prepare.audio import seconds_of
 from training.prepare.clips import Clip
 from training.prepare.groups import N_FOLDS, Group, group_folds
 
@@ -193,7 +192,7 @@ def _background_parts(groups: Sequence[Group], n_parts: int) -> tuple[list[list[
 
 
 def _balanced(units: Sequence[list[Clip]], n_parts: int) -> list[list[Clip]]:
-    lengths = [sum(_seconds(clip) for clip in unit) for unit in units]
+    lengths = [sum(seconds_of(clip) for clip in unit) for unit in units]
     parts: list[list[Clip]] = [[] for _ in range(n_parts)]
     filled = [0.0] * n_parts
     for i in sorted(range(len(units)), key=lambda i: -lengths[i]):
@@ -205,15 +204,9 @@ def _balanced(units: Sequence[list[Clip]], n_parts: int) -> list[list[Clip]]:
 
 def _pieces(clip: Clip, n_pieces: int) -> list[Clip]:
     """Return a recording cut into pieces with a gap between; whole if they were too short."""
-    begin, seconds = clip.onset_seconds or 0.0, _seconds(clip)
+    begin, seconds = clip.onset_seconds or 0.0, seconds_of(clip)
     each = (seconds - GAP_SECONDS * (n_pieces - 1)) / n_pieces
     if each < LEAST_PIECE_SECONDS:
         return [clip]
     onsets = [begin + i * (each + GAP_SECONDS) for i in range(n_pieces)]
     return [replace(clip, onset_seconds=onset, offset_seconds=onset + each) for onset in onsets]
-
-
-def _seconds(clip: Clip) -> float:
-    if clip.onset_seconds is not None and clip.offset_seconds is not None:
-        return clip.offset_seconds - clip.onset_seconds
-    return float(soundfile.info(clip.path).duration)

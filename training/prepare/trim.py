@@ -7,14 +7,13 @@ disagrees changes `Trim`, or writes them into labels.csv.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.prepare.audio import FRAME_SECONDS, levels_db, read_audio
-from training.prepare.clips import Clip
+from training.prepare.audio import FRAME_SECONDS, levels_db
 
 Verdict = Literal["found", "fills the clip", "silent"]
 
@@ -108,22 +107,3 @@ def _floor_db(levels: NDArray[np.float64], steady_db: float) -> float | None:
     # From the 2nd percentile: a drop-out is no floor.
     lowest, highest = np.percentile(smooth, [2, 20])
     return float(smooth[smooth <= highest].mean()) if highest - lowest <= steady_db else None
-
-
-def trimmed(clip: Clip, trim: Trim | None = None) -> Clip:
-    """Return a clip with the onset and offset that its recording shows.
-
-    A clip that has them keeps them; background and silence have none.
-
-    Raises:
-        RecordingError: the recording can't be read.
-    """
-    if clip.label is None or clip.onset_seconds is not None:
-        return clip
-    samples, sample_rate = read_audio(clip.path)
-    found = find_sound(samples, sample_rate, trim)
-    if found.verdict == "silent":
-        return clip
-    return replace(
-        clip, onset_seconds=found.onset_sample / sample_rate, offset_seconds=found.offset_sample / sample_rate
-    )

@@ -29,8 +29,11 @@ def hear(
     floor becomes silence.
 
     Args:
+        log_mel: in the spec's own logarithm.
+        spec: what it was made with.
         n_iterations: after a hundred the log-mel of noise and of a crow's call is off by 0.2 to 0.5 dB on average
             and that of a chirp by 1.3, and a thousand hardly come nearer (tests/training/test_hear.py has the bounds).
+        seed: of the phases to begin with.
 
     Returns:
         Shape ((n_frames − 1)·hop_length + win_length,), float32; its peaks may be higher than

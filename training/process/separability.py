@@ -27,7 +27,8 @@ def separability(examples: Sequence[Example], spec: LogMelSpec) -> NDArray[np.fl
     the background. Not label against label inside of one band only: a band that tells one pair of many has little.
 
     Args:
-        examples: at the spec's sample rate.
+        examples: clips of labels and of background, at the spec's sample rate.
+        spec: the log-mel whose bands are asked.
 
     Returns:
         None where there is one kind only.

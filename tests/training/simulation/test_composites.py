@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from training.prepare.simulation.audio import rms, to_gain
 from training.prepare.simulation.babble import Babble
 from training.prepare.simulation.chance import generator
-from training.prepare.simulation.composites import PLACES, Composite, CompositeRange, Layer, draw
+from training.prepare.simulation.composites import Composite, CompositeRange, Layer, Place, draw
 from training.prepare.simulation.noise import ColouredNoise, SpeechShapedNoise
 
 RATE = 16_000
@@ -23,7 +25,7 @@ def test_layers_are_added_at_their_gains():
     np.testing.assert_allclose(audio, expected / rms(expected), atol=1e-5)
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", get_args(Place))
 @pytest.mark.parametrize("speech", [SPEECH, NONE], ids=["speech", "none"])
 def test_every_place_can_be_made_at_a_level_of_one_with_speech_and_without(place, speech):
     for item in range(5):

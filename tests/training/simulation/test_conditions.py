@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from streamd.errors import DataError
+from training.expect.familiarity import trained_on
 from training.prepare.clips import Clip
 from training.prepare.groups import find_groups
 from training.prepare.simulation import plan
@@ -20,6 +21,7 @@ from training.prepare.simulation.conditions import NO_SPEECH, Conditions, for_tr
 from training.prepare.simulation.microphone import KINDS as MICROPHONES
 from training.prepare.simulation.microphone import Microphone, MicrophoneRange
 from training.prepare.simulation.recipe import Recipe
+from training.prepare.simulation.room import RoomRange
 from training.prepare.simulation.sounds import backgrounds_of, sounds_of
 from training.prepare.split import split
 
@@ -130,6 +132,21 @@ def test_without_recordings_all_noise_is_generated_and_without_speech_nobody_tal
 def test_other_seeds_are_other_rooms(cache):
     rooms = [for_unseen([], [], NO_SPEECH, RATE, cache, seed=seed, n_halls=2).material.rooms for seed in (1, 2)]
     assert not {room.hall for room in rooms[0]} & {room.hall for room in rooms[1]}
+
+
+def test_half_of_the_rooms_in_training_are_recorded_where_somebody_recorded_some(cache, tmp_path):
+    for name in ("bath", "hall"):
+        soundfile.write(tmp_path / f"{name}.wav", noise(0.2, len(name)), RATE)
+    recipe = replace(Recipe(), room=RoomRange(dry=0.0, recorded=str(tmp_path)))
+    training, unseen = (
+        make([], [], NO_SPEECH, RATE, cache, n_halls=4, recipe=recipe) for make in (for_training, for_unseen)
+    )
+    methods = [plan.draw(training.recipe, training.material, 3, f"item {i}").room.method for i in range(N_ITEMS)]
+    assert methods.count("recorded") / N_ITEMS == pytest.approx(0.5, abs=0.12)
+    assert set(methods) == {"recorded", "hybrid"} == trained_on(training.recipe, training.material).room_methods
+    assert {room.method for room in unseen.material.rooms} == {"noise"}
+    dry = replace(recipe, room=None)
+    assert for_training([], [], NO_SPEECH, RATE, cache, n_halls=4, recipe=dry).material.rooms == []
 
 
 def test_a_recipe_with_one_microphone_and_one_noise_keeps_them_and_is_tested_with_others(cache):

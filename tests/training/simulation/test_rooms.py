@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from streamd.errors import DataError
 from training.prepare.clips import Clip
 from training.prepare.simulation import scene
 from training.prepare.simulation.material import Material, Sound
@@ -126,10 +127,13 @@ def test_recorded_responses_are_rooms_at_the_wanted_rate_in_the_halls_of_their_f
 
 
 def test_a_folder_without_responses_and_a_file_that_is_none_are_named(tmp_path):
-    with pytest.raises(ValueError, match=f"no impulse responses in {tmp_path}"):
+    with pytest.raises(DataError, match=f"{tmp_path}: found no impulse responses"):
         recorded_rooms(tmp_path, SAMPLE_RATE)
     (tmp_path / "hall.wav").write_bytes(b"no audio")
-    with pytest.raises(ValueError, match=r"hall.wav can't be read"):
+    with pytest.raises(DataError, match=r"hall.wav: can't be read"):
+        recorded_rooms(tmp_path, SAMPLE_RATE)
+    soundfile.write(tmp_path / "hall.wav", np.zeros(100), SAMPLE_RATE)
+    with pytest.raises(DataError, match=r"the impulse response hall.wav is silent"):
         recorded_rooms(tmp_path, SAMPLE_RATE)
 
 

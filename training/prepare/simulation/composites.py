@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from training.prepare.simulation.noise import ColouredNoise, NoiseRange, SpeechS
 from training.prepare.simulation.passing import Passing, PassingRange
 
 Place = Literal["home", "cafe", "street"]
-PLACES: tuple[Place, ...] = get_args(Place)
 PINK, BROWN = 1.0, 2.0
 
 

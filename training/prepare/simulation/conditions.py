@@ -21,7 +21,7 @@ from training.prepare.simulation.material import Material, Sound
 from training.prepare.simulation.microphone import KINDS as MICROPHONES
 from training.prepare.simulation.recipe import Recipe
 from training.prepare.simulation.room import Room
-from training.prepare.simulation.rooms import compute_rooms, draw_bank
+from training.prepare.simulation.rooms import compute_rooms, draw_bank, recorded_rooms
 from training.prepare.simulation.shoebox import ShoeboxRange
 
 if TYPE_CHECKING:  # workers make scenes of conditions
@@ -62,20 +62,20 @@ def for_training(
     seed: int = 0,
     n_halls: int = N_HALLS,
     recipe: Recipe | None = None,
-    rooms: Sequence[Room] = (),
     workers: Workers | None = None,
 ) -> Conditions:
     """Return what a network learns from: rooms by the hybrid method, all microphones and noises but one of each.
+
+    Where the recipe has a folder of recorded rooms, too, half of the rooms are those (more, if they are more).
 
     backgrounds: recordings of places (n_samples,) each, at the sample rate; none: all noise is generated.
     speech: recordings of speech in a row (n_samples,), for babble; empty: none.
     cache: a folder in which computed rooms are kept.
     recipe: its microphones and noises are drawn from, but for what is held back.
-    rooms: recorded ones, in place of computed ones.
     workers: compute rooms that are not kept yet, several at a time.
 
     Raises:
-        DataError: none of the noises in the recipe can be made of what there is.
+        DataError: none of the noises in the recipe can be made of what there is, or a recorded room can't be used.
     """
     recipe = recipe or Recipe()
     if recipe.mix and not _makeable(_noises_of_training(recipe), backgrounds, speech):
@@ -85,9 +85,13 @@ def for_training(
         )
     noises = _weighted(_noises_of_training(recipe), bool(backgrounds))
     own = _with(recipe, _microphones_of_training(recipe), noises)
-    if own.room and not rooms:
+    rooms: list[Room] = []
+    if own.room:
         rooms = compute_rooms(draw_bank(seed, n_halls, ShoeboxRange()), sample_rate, "hybrid", cache, workers)
-    material = Material(sample_rate, list(sounds), list(rooms) if own.room else [], speech, list(backgrounds))
+    if own.room and own.room.recorded is not None:
+        recorded = recorded_rooms(Path(own.room.recorded), sample_rate)
+        rooms += max(1, round(len(rooms) / len(recorded))) * recorded
+    material = Material(sample_rate, list(sounds), rooms, speech, list(backgrounds))
     return Conditions("training", own, material)
 
 

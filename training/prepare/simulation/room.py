@@ -86,6 +86,8 @@ class RoomRange:
 
     dry: float = 0.2
     """Fraction of items without a room: a microphone close by must stay inside of what was heard in training."""
+    recorded: str | None = None
+    """A folder of impulse responses that somebody recorded; training draws from them as often as from computed ones."""
 
 
 def draw(rng: np.random.Generator, range_: RoomRange, rooms: Sequence[Room]) -> Room | None:

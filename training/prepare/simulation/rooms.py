@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from streamd.errors import DataError
 from training.prepare.simulation.audio import Audio
 from training.prepare.simulation.chance import generator
 from training.prepare.simulation.room import DIRECT_SECONDS, Room, reverberation_seconds, room_of
@@ -61,27 +62,35 @@ def compute_rooms(
     return rooms
 
 
+def response_files(folder: Path) -> list[Path]:
+    """Return the impulse responses (WAV, FLAC) in a folder and its subfolders, ordered by path."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+
+
 def recorded_rooms(folder: Path, sample_rate: int) -> list[Room]:
-    """Return the rooms of all impulse responses (WAV, FLAC) in a folder and its subfolders, ordered by path.
+    """Return the rooms of all impulse responses in a folder and its subfolders, ordered by path.
 
     Files in one subfolder are places in the same hall; each file in the folder itself stands alone. Of several channels
     the first is taken: microphones mixed together hear what none of them does.
 
     Raises:
-        ValueError: there are none, or one is silent or can't be read.
+        DataError: there are none, or one is silent or can't be read.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = response_files(folder)
     if not files:
-        raise ValueError(f"no impulse responses in {folder}; expected WAV or FLAC files")
+        raise DataError(f"{folder}: found no impulse responses; expected WAV or FLAC files")
     rooms = []
     for file in files:
         try:
             audio, own_rate = soundfile.read(file, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise ValueError(f"the impulse response {file} can't be read: {error.error_string}") from error
+            raise DataError(f"{file}: can't be read ({error.error_string}); expected an impulse response") from error
         response = np.asarray(soxr.resample(audio[:, 0], own_rate, sample_rate), np.float32)
         hall = None if file.parent == folder else str(file.parent.relative_to(folder))
-        rooms.append(room_of(str(file.relative_to(folder)), response, sample_rate, hall))
+        try:
+            rooms.append(room_of(str(file.relative_to(folder)), response, sample_rate, hall))
+        except ValueError as error:
+            raise DataError(f"{folder}: {error}") from error
     return rooms
 
 

@@ -10,11 +10,10 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
 from streamd.capture.recording import RecordingReader
-from training.prepare.audio import read_audio
+from training.prepare.audio import read_audio, seconds_of
 from training.prepare.clips import Clip
 from training.prepare.simulation.audio import Audio, to_gain
 from training.prepare.simulation.material import Sound
@@ -82,7 +81,7 @@ def left_out_of_background(clips: Iterable[Clip]) -> list[str]:
 
 def background_seconds(clips: Iterable[Clip]) -> float:
     """Return how long the recordings without a label last together, or their pieces."""
-    return sum(_seconds(clip) for clip in clips if clip.label is None)
+    return sum(seconds_of(clip) for clip in clips if clip.label is None)
 
 
 def speech_of(paths: Iterable[Path], sample_rate: int) -> Audio:
@@ -112,12 +111,6 @@ def _spans(audio: Audio, sample_rate: int, trim: Trim | None) -> list[tuple[int,
     spans = find_sound(audio, sample_rate, trim).spans
     peaks = [float(np.abs(audio[begin:end]).max()) for begin, end in spans]
     return [span for span, peak in zip(spans, peaks, strict=True) if peak >= max(peaks) * to_gain(-QUIETER_DB)]
-
-
-def _seconds(clip: Clip) -> float:
-    if clip.onset_seconds is not None and clip.offset_seconds is not None:
-        return clip.offset_seconds - clip.onset_seconds
-    return float(soundfile.info(clip.path).duration)
 
 
 def _background(clip: Clip, sample_rate: int, share: float, stretches: Iterator[int]) -> Audio:
