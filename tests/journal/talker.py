@@ -45,7 +45,7 @@ def main(folder: Path, pause_seconds: float) -> None:
         publisher.socket.setsockopt(zmq.SNDHWM, 0)  # the test is to hear all
         stack.callback(publisher.close)
         children = Supervisor(lambda name, how, cause: None)
-        spec = JournalSpec(file=str(folder / "journal.db"), max_days=30, max_megabytes=100)
+        spec = JournalSpec(file=str(folder / "journal.db"), max_days=30, max_megabytes=10_000)
         journal = Journaling(spec, publisher, children, {"history": [f"ipc://{folder}/history.sock"]}, Counters())
         stack.callback(journal.stop_children, 1.0)
         journal.start()
