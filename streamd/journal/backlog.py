@@ -3,6 +3,8 @@
 A pipe dies with the two that hold its ends. So what was published and is not confirmed lies in the machine's shared
 memory too, which is no disk: whoever kills daemon and journal at once leaves it there, and the next daemon hands it
 over first. The lock on that file is the right to write this journal.
+
+Shared memory is everybody's: who takes the name of our folder there, or all of its room, must not cost us the journal.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import hashlib
 import itertools
 import logging
 import os
+import tempfile
 from collections import deque
 from pathlib import Path
 
@@ -28,24 +31,71 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - for a folder of our own, which 
 """POSIX shared memory (shm_overview(7)); where there is none, the runtime folder takes its place."""
 
 
+def backlog_of(journal: Path) -> Backlog:
+    """Open the backlog of a journal, where a daemon has left it, else where there is room for it.
+
+    Raises:
+        EndpointError: another daemon writes this journal, or the file can be had nowhere.
+    """
+    file = backlog_file(journal)
+    try:
+        try:
+            return Backlog(file)
+        except OSError:
+            elsewhere = endpoints.runtime_folder() / file.name
+            if file.exists() or file == elsewhere:
+                raise
+            log.warning("%s can't be had; what the journal has not confirmed is kept in %s", file, elsewhere)
+            return Backlog(elsewhere)
+    except OSError as error:
+        raise EndpointError(f"{error.filename or file}: {error.strerror}") from error
+
+
 def backlog_file(journal: Path) -> Path:
-    """Return where the backlog of a journal lies: one place, whichever of its folder's paths leads to it."""
+    """Return where the backlog of a journal lies, or is to lie: one place, whichever of its folder's paths leads to it.
+
+    Raises:
+        EndpointError: there is no folder that is ours alone.
+    """
     place = Path(os.path.realpath(journal.parent)) / journal.name
-    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
-    return _memory_folder() / f"{name}.backlog"
+    name = f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}.backlog"
+    folders = [*_shared_folders(), endpoints.runtime_folder()]
+    return next((folder / name for folder in folders if (folder / name).exists()), folders[0] / name)
 
 
-def _memory_folder() -> Path:
-    if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK):
-        return SHARED_MEMORY / f"streamd-{os.getuid()}"
-    return endpoints.runtime_folder()
+def _shared_folders() -> list[Path]:
+    """Return our folder in shared memory, which is made if need be; none where there can be none.
+
+    Anybody may have taken its usual name. Then it has another one, and is known by its owner: of several, as after the
+    stranger's was removed, the first counts.
+    """
+    usual = SHARED_MEMORY / f"streamd-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        ours = sorted(each for each in (usual, *SHARED_MEMORY.glob(f"{usual.name}.*")) if _is_ours_alone(each))
+        if ours:
+            return ours
+        try:
+            usual.mkdir(mode=0o700)
+        except FileExistsError:
+            return [Path(tempfile.mkdtemp(prefix=f"{usual.name}.", dir=SHARED_MEMORY))]
+        return [usual]
+    return []
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    try:
+        endpoints.refuse_if_shared(folder)
+    except EndpointError:
+        return False
+    return folder.exists()
 
 
 class Backlog:
     """Messages in their order: `waiting` to be sent, then sent, then confirmed and forgotten.
 
     Raises:
-        EndpointError: another daemon writes this journal, or the file can't be had.
+        EndpointError: another daemon writes this journal.
+        OSError: the file can't be had.
     """
 
     def __init__(self, file: Path, max_bytes: int = MAX_BYTES) -> None:
@@ -179,22 +229,15 @@ def _opened(file: Path) -> int:
 
 
 def _locked(path: Path) -> int:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.parent.parent == SHARED_MEMORY:  # where anybody could have made a folder of this name
-            endpoints.refuse_if_shared(path.parent)
-        while True:
-            file = _opened(path)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(file)
-                raise EndpointError(
-                    "another daemon writes it; give each a file of its own (journal: {file: …})"
-                ) from None
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_ino == os.fstat(file).st_ino:
-                    return file
-            os.close(file)  # its last owner took it away just now
-    except OSError as error:
-        raise EndpointError(f"{path}: {error.strerror}") from error
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while True:
+        file = _opened(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise EndpointError("another daemon writes it; give each a file of its own (journal: {file: …})") from None
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(file).st_ino:
+                return file
+        os.close(file)  # its last owner took it away just now

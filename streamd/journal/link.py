@@ -21,7 +21,7 @@ from streamd.counters import Counters
 from streamd.environment import child_command
 from streamd.errors import EndpointError, MessageError
 from streamd.events import Event, JournalState, Time
-from streamd.journal.backlog import Backlog, backlog_file
+from streamd.journal.backlog import backlog_of
 from streamd.journal.contract import ASKS_WHAT_IS_OPEN, JournalSpec, Report, Start, decode_report
 from streamd.pipe import Pipe
 
@@ -69,7 +69,7 @@ class JournalLink:
         self._counters = counters
         self._on_left_open = on_left_open
         try:
-            self._backlog = Backlog(backlog_file(Path(spec.file)))
+            self._backlog = backlog_of(Path(spec.file))
         except EndpointError as error:
             raise EndpointError(f"{spec.file}: {error}") from error
         self._backlog.add(ASKS_WHAT_IS_OPEN, outlives=False)  # behind what a dead daemon left, which may close some

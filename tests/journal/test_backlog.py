@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from streamd.errors import EndpointError
 from streamd.journal import backlog as backlogs
-from streamd.journal.backlog import Backlog, backlog_file
+from streamd.journal.backlog import Backlog, backlog_file, backlog_of
 from streamd.pipe import frame
 
 
@@ -144,16 +145,83 @@ def test_one_journal_is_one_by_whichever_path(tmp_path: Path) -> None:
     assert backlog_file(tmp_path / "real" / "other.db") not in by_name
 
 
-def test_a_folder_in_shared_memory_that_another_user_made_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def a_folder_that_others_may_enter(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o777)
+
+
+TAKEN: dict[str, Callable[[Path], None]] = {
+    "folder": a_folder_that_others_may_enter,
+    "file": Path.touch,
+    "link": lambda path: path.symlink_to(path.parent),
+}
+
+
+@pytest.mark.parametrize("taken", TAKEN)
+def test_whoever_takes_the_name_of_our_folder_in_shared_memory_costs_us_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
 ) -> None:
-    monkeypatch.setattr(backlogs, "SHARED_MEMORY", tmp_path)
-    file = backlog_file(tmp_path / "journal.db")
-    assert file.parent == tmp_path / f"streamd-{os.getuid()}"
-    file.parent.mkdir(mode=0o777)
-    file.parent.chmod(0o777)
-    with pytest.raises(EndpointError, match="that nobody else may enter"):
-        Backlog(file)
+    shared = tmp_path / "shm"
+    shared.mkdir()
+    monkeypatch.setattr(backlogs, "SHARED_MEMORY", shared)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    journal, usual = tmp_path / "journal.db", shared / f"streamd-{os.getuid()}"
+    TAKEN[taken](usual)
+    a_folder_that_others_may_enter(shared / f"{usual.name}.0")
+    backlog = backlog_of(journal)
+    backlog.add(b"unconfirmed")
+    assert backlog.file.parent not in (usual, shared / f"{usual.name}.0")
+    assert backlog.file.parent.stat().st_mode & 0o077 == 0
+    assert backlog.file.is_relative_to(shared)
+    with pytest.raises(EndpointError, match="another daemon writes it"):
+        backlog_of(journal)
+    abandon(backlog)
+    usual.rename(shared / "gone")
+    second = backlog_of(journal)  # which finds what the first has left
+    assert unsent(second) == [b"unconfirmed"]
+    second.confirm(1)
+    second.close()
+    assert backlog_file(journal).parent == backlog.file.parent
+
+
+@pytest.fixture
+def exhausted(tmp_path: Path) -> Iterator[Path]:
+    """Shared memory in which there is our folder, and room for no file more."""
+    shared = tmp_path / "shm"
+    shared.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=2", "streamd-test", str(shared)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting a tmpfs is not permitted here: {done.stderr.strip()}")
+    yield shared
+    subprocess.run(["umount", "--lazy", str(shared)], check=True)
+
+
+@pytest.mark.parametrize("has_folder", [True, False])
+def test_whoever_fills_shared_memory_costs_us_nothing(
+    tmp_path: Path, exhausted: Path, monkeypatch: pytest.MonkeyPatch, *, has_folder: bool
+) -> None:
+    (exhausted / (f"streamd-{os.getuid()}" if has_folder else "a stranger's")).mkdir(mode=0o700)
+    monkeypatch.setattr(backlogs, "SHARED_MEMORY", exhausted)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    backlog = backlog_of(tmp_path / "journal.db")
+    backlog.add(b"unconfirmed")
+    assert backlog.file.parent == tmp_path / "run"
+    abandon(backlog)
+    subprocess.run(["mount", "-o", "remount,nr_inodes=100", str(exhausted)], check=True)
+    second = backlog_of(tmp_path / "journal.db")  # which finds what the first has left
+    assert unsent(second) == [b"unconfirmed"]
+    with pytest.raises(EndpointError, match="another daemon writes it"):
+        backlog_of(tmp_path / "journal.db")
+    second.close()
+
+
+def test_without_any_place_for_it_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlogs, "SHARED_MEMORY", tmp_path / "none")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "file" / "run"))
+    with pytest.raises(EndpointError, match="file/run: Not a directory"):
+        backlog_of(tmp_path / "journal.db")
 
 
 def test_without_room_in_memory_it_goes_on_and_says_so(
