@@ -56,7 +56,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     n_confirmed: int
     """Frames of its pipe that are stored, or answered, since it was started."""
     trouble: str = ""
-    """Why nothing can be stored now, in words; empty if nothing hinders."""
+    """Why nothing can be stored now, in words, told every second; empty if nothing hinders."""
     left_open: LeftOpen | None = None
     counters: dict[str, int] = {}  # msgspec copies it
     """What the gate before its socket counted since it was started (gate.py)."""

@@ -82,6 +82,8 @@ class JournalLink:
         self._counted: dict[str, int] = {}
         """What that child has counted."""
         self._told = ""
+        self._told_at = 0.0
+        """When the journal said its last word, of whatever."""
         self._n_lost = 0
         self._ever_confirmed = False
         self._since = time.monotonic()
@@ -136,7 +138,7 @@ class JournalLink:
             self._n_confirmed = report.n_confirmed
             self._since = time.monotonic()
             self._ever_confirmed = True
-        self._told = report.trouble
+        self._told, self._told_at = report.trouble, time.monotonic()
         for name, n in report.counters.items():
             self._counters.add(name, n - self._counted.get(name, 0))
         self._counted = report.counters
@@ -171,8 +173,10 @@ class JournalLink:
 
     @property
     def progress_at(self) -> float:
-        """Monotonic time of its last progress; who has nothing to do, or says what keeps it from it, gets on."""
-        return time.monotonic() if self._told or not len(self._backlog) else self._since
+        """Monotonic time of its last progress; who has nothing to do gets on, and who says what keeps it from it."""
+        if not len(self._backlog):
+            return time.monotonic()
+        return max(self._since, self._told_at) if self._told else self._since
 
     @property
     def n_waiting(self) -> int:

@@ -90,6 +90,7 @@ class Server:
             self._say()
             if time.monotonic() >= next_rest:
                 self._keeper.rest()
+                self._say(again=bool(self._keeper.trouble))
                 self._look_at_the_gate()
                 next_rest = time.monotonic() + 1
         self._drain()
@@ -149,10 +150,10 @@ class Server:
             counters=self._counters.read(),
         )
 
-    def _say(self) -> None:
-        """Tell the daemon how far it is, if that has changed; what it has no room for is said later."""
+    def _say(self, *, again: bool = False) -> None:
+        """Tell the daemon how far it is, if that has changed, or again; what it has no room for is said later."""
         report = self._report()
-        if report != self._said:
+        if report != self._said or (again and not self._unsaid):
             self._unsaid.append(msgspec.json.encode(report))
             self._said = report
         while self._unsaid:

@@ -1,0 +1,96 @@
+"""The daemon's end, with a real journal at the other: whether that gets on, and what it says last."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from streamd.counters import Counters
+from streamd.events import encode
+from streamd.journal.backlog import backlog_file
+from streamd.journal.link import JournalLink
+from streamd.pipe import Pipe
+from tests import samples
+from tests.journal.test_keeper import spec
+
+PATIENCE_SECONDS = 20.0
+STALE_SECONDS = 2.0
+"""A journal that has told nothing for so long does not tell its trouble every second."""
+
+
+@dataclass
+class Linked:
+    """A link and the journal behind it."""
+
+    link: JournalLink
+    childs_end: socket.socket
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the journal's process."""
+        self.process = subprocess.Popen(self.link.command, stdin=subprocess.PIPE, stdout=self.link.output, bufsize=0)
+        assert self.process.stdin is not None
+        pipe, pid = Pipe(self.process.stdin), self.process.pid
+        self.link.attach(lambda: pipe, lambda: pid)
+
+    def hear(self, seconds: float) -> float:
+        """Hear the journal for a while; return how old its progress has been at most, in the second half of it."""
+        began, oldest = time.monotonic(), 0.0
+        while time.monotonic() < began + seconds:
+            self.link.on_readable()
+            if time.monotonic() > began + seconds / 2:
+                oldest = max(oldest, time.monotonic() - self.link.progress_at)
+            time.sleep(0.05)
+        return oldest
+
+    def end(self) -> None:
+        """End the journal, whatever it does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Iterator[Linked]:
+    with ExitStack() as stack:
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for end in ends:
+            stack.callback(end.close)
+        place = spec(tmp_path / "folder")
+        stack.callback(backlog_file(Path(place.file)).unlink, missing_ok=True)
+        link = JournalLink(place, "run", [f"ipc://{tmp_path}/h.sock"], Counters(), ends, lambda onset, last_sign: None)
+        linked = Linked(link, ends[1])
+        stack.callback(linked.end)
+        yield linked
+
+
+def test_a_journal_in_trouble_gets_on_as_long_as_it_says_so_and_no_longer(linked: Linked, tmp_path: Path) -> None:
+    (tmp_path / "folder").touch()
+    linked.start()
+    assert linked.process is not None
+    linked.link.keep(encode(samples.STATE))
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while "File exists" not in linked.link.state()[1]:
+        assert time.monotonic() < deadline
+        linked.hear(0.1)
+    assert linked.hear(2.5 * STALE_SECONDS) < STALE_SECONDS
+    linked.process.send_signal(signal.SIGSTOP)  # as a disk that hangs does it
+    assert linked.hear(2 * STALE_SECONDS) > STALE_SECONDS
+    assert linked.link.state()[0] == "behind"
+    linked.process.send_signal(signal.SIGCONT)
+    (tmp_path / "folder").unlink()
+    while linked.link.state()[0] != "kept":
+        assert time.monotonic() < deadline + 4 * PATIENCE_SECONDS
+        linked.hear(0.1)
+    assert linked.link.n_waiting == 0
+    linked.link.close()
