@@ -208,10 +208,12 @@ class JournalLink:
         """Hear the last word of a journal that has ended; what it has not confirmed waits for the next daemon."""
         while len(self._backlog):
             try:
-                data = self._socket.recv(MOST_BYTES)
+                report = decode_report(self._socket.recv(MOST_BYTES))
             except BlockingIOError:
                 break
-            report = decode_report(data)
+            except MessageError as error:
+                log.error("%s", error)
+                continue
             if report.pid == self._pid:
                 self._backlog.confirm(report.n_confirmed - self._n_confirmed)
                 self._n_confirmed = report.n_confirmed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -11,11 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from streamd.counters import Counters
 from streamd.events import encode
 from streamd.journal.backlog import backlog_file
+from streamd.journal.contract import Report
 from streamd.journal.link import JournalLink
 from streamd.pipe import Pipe
 from tests import samples
@@ -94,3 +97,18 @@ def test_a_journal_in_trouble_gets_on_as_long_as_it_says_so_and_no_longer(linked
         linked.hear(0.1)
     assert linked.link.n_waiting == 0
     linked.link.close()
+
+
+def test_the_last_word_of_a_journal_counts_though_one_before_it_is_broken(
+    linked: Linked, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb"), os.fdopen(writer, "wb", buffering=0) as file:
+        pipe = Pipe(file)
+        linked.link.attach(lambda: pipe, lambda: 7)
+        linked.link.keep(encode(samples.STATE))
+    for report in (b"\xff", b"{", msgspec.json.encode(Report(pid=7, n_confirmed=2)), b"[]"):
+        linked.childs_end.send(report)
+    linked.link.close()
+    assert caplog.text.count("report of the journal that is not understood") == 2
+    assert not backlog_file(Path(linked.link.file)).exists()
