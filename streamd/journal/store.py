@@ -74,15 +74,17 @@ class Store:
         self._inode = file.stat().st_ino
 
     def _prepare(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _VERSION):  # whole, so no DatabaseError as such (keeper.py)
+            raise sqlite3.NotSupportedError(
+                f"another version of streamd made it ({version}; expected {_VERSION}): run that one, or move it away"
+            )
         self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file: before anything is written
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute("PRAGMA journal_size_limit = 4194304")
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._database.executescript(_SCHEMA)
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"it is of version {version}; expected {_VERSION}")
 
     def _check(self) -> None:
         (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()

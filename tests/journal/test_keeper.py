@@ -147,7 +147,7 @@ def test_only_onsets_of_other_runs_without_an_offset_are_open(keeper: Keeper) ->
     assert keeper.left_open("new") == []
 
 
-@pytest.mark.parametrize("damage", ["garbage", "torn", "later", "middle"])
+@pytest.mark.parametrize("damage", ["garbage", "torn", "middle"])
 def test_a_damaged_database_is_set_aside_with_one_line_and_a_new_one_begun(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -155,18 +155,14 @@ def test_a_damaged_database_is_set_aside_with_one_line_and_a_new_one_begun(
     assert first.keep(messages(1000))
     first.close()
     file = tmp_path / "journal.db"
-    if damage == "later":
-        with closing(sqlite3.connect(file)) as database:
-            database.execute("PRAGMA user_version = 99")
+    data = bytearray(file.read_bytes())
+    if damage == "garbage":
+        data[:4096] = b"not a database. " * 256
+    elif damage == "torn":
+        del data[len(data) // 2 :]
     else:
-        data = bytearray(file.read_bytes())
-        if damage == "garbage":
-            data[:4096] = b"not a database. " * 256
-        elif damage == "torn":
-            del data[len(data) // 2 :]
-        else:
-            data[len(data) // 2 : len(data) // 2 + 8192] = b"\xff" * 8192
-        file.write_bytes(data)
+        data[len(data) // 2 : len(data) // 2 + 8192] = b"\xff" * 8192
+    file.write_bytes(data)
     again = Keeper(spec(tmp_path))
     with caplog.at_level(logging.INFO, "streamd"):
         assert again.keep(messages(3, "new"))
@@ -176,6 +172,30 @@ def test_a_damaged_database_is_set_aside_with_one_line_and_a_new_one_begun(
     assert line.startswith(f"{file}: ")
     assert f"it was set aside as {file}.broken, and a new one is begun" in line
     assert (tmp_path / "journal.db.broken").exists()
+
+
+def test_a_database_of_another_version_is_left_as_it_is_and_events_wait_until_somebody_decides(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a downgrade: it is whole, and a later streamd is to find all of it."""
+    first = Keeper(spec(tmp_path))
+    assert first.keep(messages(3))
+    first.close()
+    file = tmp_path / "journal.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA user_version = 99")
+    left = file.read_bytes()
+    again = Keeper(spec(tmp_path))
+    for _ in range(3):
+        assert not again.keep(messages(3, "new"))
+    assert "another version of streamd made it (99; expected 1): run that one, or move it away" in again.trouble
+    assert len(caplog.records) == 1
+    assert file.read_bytes() == left
+    assert not list(tmp_path.glob("*.broken"))
+    file.rename(tmp_path / "journal-99.db")
+    assert again.keep(messages(3, "new"))
+    assert again.trouble == ""
+    again.close()
 
 
 def test_a_database_that_is_taken_away_is_begun_anew(keeper: Keeper, tmp_path: Path) -> None:
