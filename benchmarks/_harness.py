@@ -130,7 +130,7 @@ def shares(pids: Mapping[str, int], seconds: float) -> dict[str, float]:
 
 
 class Daemon:
-    """`streamd run` in a process of its own, and its agents."""
+    """`streamd run` in a process of its own, and its children."""
 
     def __init__(self, folder: Path, config: str, environment: Mapping[str, str]) -> None:
         import psutil
@@ -153,9 +153,12 @@ class Daemon:
             time.sleep(0.001)
         return time.monotonic() - self.spawned_at
 
-    def agents(self) -> list[int]:
-        """Return the process ids of its agents."""
-        return [child.pid for child in self.process.children(recursive=True)]
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the daemon, its one agent and its journal."""
+        found = {"daemon": self.process.pid}
+        for child in self.process.children():
+            found["journal" if "streamd.journal" in child.cmdline() else "agent"] = child.pid
+        return found
 
 
 @contextmanager

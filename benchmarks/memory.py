@@ -1,4 +1,4 @@
-"""Claim: daemon and agent with the default model need little memory together."""
+"""Claim: daemon, agent and journal with the default model need little memory together."""
 
 from __future__ import annotations
 
@@ -35,25 +35,29 @@ def n_strangers(ours: list[int]) -> int:
 
 def main() -> None:
     """Measure the two processes while they work, in a few runs."""
-    runs = []
+    runs: list[dict[str, dict[str, float]]] = []
     strangers = 0
     with harness.fake_microphone() as environment:
         for _ in range(N_STARTS):
             with harness.daemon(CONFIG, environment) as daemon:
                 daemon.wait_until_it_says("ready after")
                 time.sleep(SECONDS)
-                [agent] = daemon.agents()
-                runs.append((megabytes(daemon.process.pid), megabytes(agent)))
-                strangers = max(strangers, n_strangers([daemon.process.pid, agent]))
-    totals = [first["Pss"] + second["Pss"] for first, second in runs]
-    table = [
-        {"process": name, **{f"{kind}, MB": round(value, 1) for kind, value in runs[-1][i].items()}}
-        for i, name in enumerate(("daemon", "agent"))
+                pids = daemon.pids()
+                runs.append({name: megabytes(pid) for name, pid in pids.items()})
+                strangers = max(strangers, n_strangers(list(pids.values())))
+    heard = [run["daemon"]["Pss"] + run["agent"]["Pss"] for run in runs]
+    figures = [
+        harness.Figure.of("memory (PSS) of daemon + agent", heard, "MB", "≤ 150"),
+        harness.Figure.of("memory (PSS) of their journal", [run["journal"]["Pss"] for run in runs], "MB"),
     ]
-    how = f"""PSS of the daemon and its agent, default model, fake microphone, {SECONDS:g} s after READY, {N_STARTS}
-        runs; MB of 10^6 bytes. PSS divides a page by the number of processes that share it, so other Python programs
-        of the same environment make it smaller: {strangers} others had numpy loaded."""
-    harness.save(__file__, how, [harness.Figure.of("memory (PSS) of daemon + agent", totals, "MB", "≤ 150")], table)
+    table = [
+        {"process": name, **{f"{kind}, MB": round(value, 1) for kind, value in found.items()}}
+        for name, found in runs[-1].items()
+    ]
+    how = f"""PSS of the daemon, its agent and its journal, default model, fake microphone, {SECONDS:g} s after READY,
+        {N_STARTS} runs; MB of 10^6 bytes. PSS divides a page by the number of processes that share it, so other Python
+        programs of the same environment make it smaller: {strangers} others had numpy loaded."""
+    harness.save(__file__, how, figures, table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Claim: daemon and agent cost little more than hearing the microphone and running the network alone.
+"""Claim: daemon, agent and journal cost little more than hearing the microphone and running the network alone.
 
 The baseline is two bare processes: one reads the same microphone as the agent does and forgets it, one runs the same
 model with the same session options once a hop and does nothing else. They and the daemon take turns.
@@ -18,7 +18,7 @@ import _harness as harness
 from streamd.manifest import Manifest, decode
 from streamd.shipped import find_model
 
-N_ROUNDS = 3
+N_ROUNDS = 12
 MEASURED_SECONDS = 4.5
 RATES = (44_100, 16_000)
 """What PortAudio offers for PulseAudio, to be resampled; and the model's own."""
@@ -85,8 +85,7 @@ def one_round(environment: Mapping[str, str]) -> dict[str, float]:
         config = f"sources: {{microphone: {{microphone: default, sample_rate: {rate}}}}}\n"
         with harness.daemon(config, environment) as daemon:
             daemon.wait_until_it_says("ready after")
-            [agent] = daemon.agents()
-            pids = {f"daemon, {rate} Hz": daemon.process.pid, f"agent, {rate} Hz": agent}
+            pids = {f"{name}, {rate} Hz": pid for name, pid in daemon.pids().items()}
             found |= harness.shares(pids, MEASURED_SECONDS)
     with ExitStack() as stack:
         pids = {"model only": stack.enter_context(bare(environment, "model"))}
@@ -104,9 +103,9 @@ def main() -> None:
     what = {44_100: "microphone at 44.1 kHz, resampled to 16 kHz", 16_000: "microphone at 16 kHz"}
     figures = [
         harness.Figure.of(
-            f"daemon + agent ÷ (capture only + model only), {what[rate]}",
+            f"daemon + agent + journal ÷ (capture only + model only), {what[rate]}",
             [
-                (one[f"daemon, {rate} Hz"] + one[f"agent, {rate} Hz"])
+                sum(one[f"{name}, {rate} Hz"] for name in ("daemon", "agent", "journal"))
                 / (one[f"capture only, {rate} Hz"] + one["model only"])
                 for one in rounds
             ],

@@ -76,7 +76,7 @@ def live(system: System, environment: Mapping[str, str]) -> Iterator[list[int]]:
         config = {"sources": {"microphone": microphone}, "models": [{"file": system.models}]}
         with harness.daemon(json.dumps(config), environment) as daemon:
             daemon.wait_until_it_says("ready after")
-            yield [daemon.process.pid, *daemon.agents()]
+            yield list(daemon.pids().values())
     else:
         with processes.started(system.hot, environment) as pid:
             yield [pid]
