@@ -74,17 +74,19 @@ def swap(
 
 def _remove(name: str, sources: dict[str, LiveSource], intake: Intake) -> None:
     gone = sources[name]
-    hello = gone.hello
     reason = f"the configuration has no source {name} any more"
+    # Not only of the agent that is heard for it: one that offered it before may still be heard for another source.
+    offers = [(one, one.hello) for one in sources.values() if one.hello is not None and name in one.hello.sources]
+    for one, hello in {id(hello): (one, hello) for one, hello in offers}.values():
+        intake.answer(one.name, Refuse(take=hello.take, reason=reason))
+    for one, _ in offers:  # an agent can't be heard with one of its sources unknown
+        if one is not gone:
+            one.leave_agent("waiting_for_device", f"its agent offers {name} too, which is not configured")
     gone.leave_agent("stopped", reason)
+    for listener in gone.listeners:  # a device that is lost before the swap is done is told to the sources it names
+        listener.sources = tuple(other for other in listener.sources if other != name)
     gone.exchange((), keep_takes=False)
     del sources[name]
-    if hello is None:
-        return
-    intake.answer(name, Refuse(take=hello.take, reason=reason))
-    for other in hello.sources:  # their agent can't be heard with one of its sources unknown
-        if other in sources and sources[other].hello is hello:
-            sources[other].leave_agent("waiting_for_device", f"its agent offers {name} too, which is not configured")
 
 
 def _relisten(plan: Plan, sources: Mapping[str, LiveSource], intake: Intake) -> None:

@@ -141,6 +141,47 @@ def test_the_agent_of_a_source_that_is_gone_is_refused_and_its_other_source_wait
         assert rig.daemon.sources["hall"].status == "live"
 
 
+@pytest.mark.parametrize("gone", ["attic", "hall"])
+def test_every_agent_that_offered_a_source_that_is_gone_is_refused_and_its_others_wait(
+    files: dict[str, Path], gone: str
+) -> None:
+    with a_rig(files, attic="slow", hall="slow", roof="slow") as rig:  # one agent offers all three
+        rig.agent.answers(1)
+        rig.agent.block("t", silence(HOP, 3), 0, "attic", "hall", "roof")
+        second = Agent(rig.agent.socket.context, rig.daemon)
+        second.hello("u", "hall", "attic")
+        second.answers(1)
+        left = {name: "slow" for name in ("attic", "hall", "roof") if name != gone}
+        rig.swap(**left)
+        for agent, take in ((rig.agent, "t"), (second, "u")):
+            [refusal] = agent.answers(1)
+            assert refusal == Refuse(take=take, reason=f"the configuration has no source {gone} any more")
+        assert {name: source.status for name, source in rig.daemon.sources.items()} == dict.fromkeys(
+            left, "waiting_for_device"
+        )
+        second.hello("v", *left)
+        assert len(second.answers(1)) == 1
+        second.block("v", silence(HOP, 2), 0, *left)
+        assert {source.status for source in rig.daemon.sources.values()} == {"live"}
+
+
+def test_while_sources_go_no_listener_that_works_names_one_that_is_gone(files: dict[str, Path]) -> None:
+    with a_rig(files, attic="slow", hall="slow", roof="slow") as rig:
+        rig.agent.answers(1)
+        rig.agent.block("t", silence(HOP, 3), 0, "attic", "hall", "roof")
+        steps = []
+
+        def step(listener: Listener) -> None:  # a GPU that is lost in one is told to all sources that it names
+            steps.append([name in rig.daemon.sources for name in listener.sources])
+
+        for source in rig.daemon.sources.values():
+            source.step = step
+        rig.swap(attic="slow")
+        rig.swap(attic="often")
+        assert steps
+        assert all(map(all, steps))
+
+
 def test_a_listener_that_joins_a_take_hears_it_from_there_on_and_places_its_sounds_right(
     files: dict[str, Path],
 ) -> None:
