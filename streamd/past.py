@@ -36,6 +36,7 @@ class Past:
         self.endpoint = endpoint
         self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         """Readable when an answer is there."""
+        self.has_answered = False
         self._keys_folder = keys_folder
         self._request: Since | Missing | None = None
         self._ref = 0
@@ -75,6 +76,7 @@ class Past:
                 continue
             if self._request is not None and answer.ref == self._ref:
                 self._request = None
+                self.has_answered = True
                 return answer
         self._send()
         return None

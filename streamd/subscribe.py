@@ -33,7 +33,7 @@ from streamd.recovery import Recovery
 log = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 3.0
-"""After so long without a heartbeat, a client that was given no endpoint looks for its daemon again."""
+"""After so long without a message, a client that was given no endpoint looks where daemons are."""
 
 MAX_UNREAD = 50_000
 """Messages that are kept here while what comes before them is fetched; the others wait in ZeroMQ's queue."""
@@ -45,7 +45,8 @@ _COUNTED = ("event", "state", "heartbeat")
 class Subscription:
     """A connection to a daemon that comes back by itself for ever; for one thread at a time.
 
-    endpoint: where a daemon publishes; None looks for one on this machine, and waits if there is none.
+    endpoint: where a daemon publishes; None takes the first on this machine, waits if there is none, and stays where it
+        has heard one: who wants a certain one of several names it.
     sources: names to hear of; None is all. labels: sounds to hear of; None is all; States and Gaps pass always.
     also: further kinds of messages to return.
     since: begin with what was published since a time, or after a message (an Event, a State, or its CloudEvents id).
@@ -90,6 +91,10 @@ class Subscription:
         """What showed that something is missing; it comes after that."""
         self._unread: deque[list[bytes]] = deque()
         self._ready: deque[tuple[Message | Gap, bytes]] = deque()
+        self._was_heard = False
+        """Whether a daemon was there. From then on its numbers are what is counted, and no other's."""
+        self._elsewhere = ""
+        """Where another daemon is, as was told since ours was heard last."""
         self._heard_at = time.monotonic()
         self._problem = ""
         self._tried_at = self._heard_at
@@ -164,11 +169,11 @@ class Subscription:
             poller.poll(round(seconds * 1000))
             while self._socket.poll(0) and len(self._unread) < MAX_UNREAD:
                 self._unread.append(self._socket.recv_multipart())
-                self._heard_at = time.monotonic()
+                self._note_heard()
         else:
             recovery.past.socket.poll(round(seconds * 1000))
         self._tell_if_refused()
-        self._move_if_silent()
+        self._look_if_silent()
         return deadline is None or time.monotonic() < deadline
 
     def _wait(self, deadline: float | None) -> bool:
@@ -178,11 +183,11 @@ class Subscription:
             if not self._is_given or endpoints.is_beyond(self.endpoint):
                 seconds = SILENCE_SECONDS if seconds is None else min(seconds, SILENCE_SECONDS)
             if self._socket.poll(None if seconds is None else round(seconds * 1000)):
-                self._heard_at = time.monotonic()
+                self._note_heard()
                 self._problem = ""
                 return True
             self._tell_if_refused()
-            self._move_if_silent()
+            self._look_if_silent()
             if deadline is not None and time.monotonic() >= deadline:
                 return False
 
@@ -195,8 +200,13 @@ class Subscription:
             log.warning("%s; tries again", problem)
         self._problem = problem
 
-    def _move_if_silent(self) -> None:
-        """Go to where a daemon is now, if that is elsewhere."""
+    def _note_heard(self) -> None:
+        self._heard_at = time.monotonic()
+        self._was_heard = True
+        self._elsewhere = ""
+
+    def _look_if_silent(self) -> None:
+        """As long as nothing was heard, go to where a daemon is; afterwards only say where one is."""
         if self._is_given or time.monotonic() - self._heard_at < SILENCE_SECONDS:
             return
         self._heard_at = time.monotonic()
@@ -204,13 +214,20 @@ class Subscription:
             endpoint = endpoints.find("events")
         except EndpointError:
             return
-        if endpoint != self.endpoint:
-            log.info("the daemon is at %s now", endpoint)
-            self._socket.disconnect(self.endpoint)
-            endpoints.connect(self._socket, endpoint)
-            self.endpoint = endpoint
-            if self._recovery is not None and (where := history_of(endpoint)):
-                self._recovery.past.move(where)
+        if endpoint in (self.endpoint, self._elsewhere):
+            return
+        if self._was_heard or (self._recovery is not None and self._recovery.past.has_answered):
+            self._elsewhere = endpoint
+            log.warning(
+                "%s is silent; waits for it. Another daemon is at %s: name it to hear that", self.endpoint, endpoint
+            )
+            return
+        log.info("the daemon is at %s now", endpoint)
+        self._socket.disconnect(self.endpoint)
+        endpoints.connect(self._socket, endpoint)
+        self.endpoint = endpoint
+        if self._recovery is not None and (where := history_of(endpoint)):
+            self._recovery.past.move(where)
 
     def _take(self, frames: list[bytes]) -> None:
         """Put what a message says, and what it shows to be missing, among what is ready."""
@@ -285,7 +302,8 @@ def subscribe(
     that does not have is a Gap, right before the message that showed it. To stop waiting after a while, or for scores,
     levels and heartbeats, see `streamd.subscribe.Subscription`.
 
-    endpoint: where a daemon publishes; None looks for one on this machine, and waits if there is none.
+    endpoint: where a daemon publishes; None takes the first on this machine, waits if there is none, and stays where it
+        has heard one: who wants a certain one of several names it.
     sources: names to hear of; None is all.
     labels: sounds to hear of, in any case; None is all. States and Gaps come always.
     since: begin with what was published since a time (with its zone), or after a message: the Event or State itself, or

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -14,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import streamd
-from streamd import endpoints
+from streamd import endpoints, history
 from streamd import events as wire
 from streamd.errors import EndpointError, UsageError
 from streamd.events import Event, Heartbeat, Message, State
-from streamd.history import Newest
+from streamd.history import Newest, Page
 from streamd.publish import Publisher
 from streamd.subscribe import Gap, Ledger, Subscription
 from tests import samples
@@ -464,29 +465,90 @@ def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
         streamd.subscribe(endpoint)
 
 
-def test_without_an_endpoint_it_waits_for_a_daemon_wherever_one_starts(
-    context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def places(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Endpoints of events where this machine has no daemon yet: the user's own, and two services; silence is short."""
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setattr("streamd.endpoints.SYSTEM_FOLDER", folder / "system")
     monkeypatch.setattr(sys.modules["streamd.subscribe"], "SILENCE_SECONDS", 0.05)
-    mine, system = folder / "streamd", folder / "system" / "main"
+    folders = {"mine": folder / "streamd", "main": folder / "system" / "main", "porch": folder / "system" / "porch"}
+    return {name: endpoints.default_endpoints(where)["events"] for name, where in folders.items()}
+
+
+def a_daemon(context: Context, endpoint: str, run: str) -> Publisher:
+    Path(endpoint.removeprefix("ipc://")).parent.mkdir(exist_ok=True, parents=True)
+    publisher = another_publisher(context, endpoint, run)
+    publisher.send(samples.state(publisher))
+    return publisher
+
+
+def hear_one(subscription: Subscription, publisher: Publisher) -> Message | Gap:
+    heard: list[Message | Gap] = []
+
+    def is_heard() -> bool:
+        heard.extend([message] if (message := subscription.poll(0)) else [])
+        return bool(heard)
+
+    let_work(publisher, is_heard)
+    return heard[0]
+
+
+@pytest.mark.parametrize("where", ["mine", "main", "porch"])
+def test_without_an_endpoint_it_waits_for_a_daemon_wherever_one_starts(
+    context: Context, places: dict[str, str], caplog: pytest.LogCaptureFixture, where: str
+) -> None:
     with Subscription() as subscription:
-        assert subscription.endpoint == f"ipc://{mine}/events.sock"
+        assert subscription.endpoint == places["mine"]
         assert "no daemon answers at" in caplog.text
         assert subscription.poll(0.1) is None
-        for place in (system, mine, system):
-            place.mkdir(exist_ok=True, parents=True)
-            publisher = another_publisher(context, endpoints.default_endpoints(place)["events"], str(place))
-            publisher.send(samples.state(publisher))
-            heard: list[Message | Gap] = []
+        publisher = a_daemon(context, places[where], where)
+        assert hear_one(subscription, publisher).run == where
+        assert subscription.endpoint == places[where]
+        publisher.close()
 
-            def is_heard(heard: list[Message | Gap] = heard) -> bool:
-                heard += [message] if (message := subscription.poll(0)) else []
-                return bool(heard)
 
-            let_work(publisher, is_heard)
-            assert isinstance(heard[0], State)
-            assert heard[0].run == str(place)
-            publisher.close()
+@pytest.mark.parametrize(("ours", "another"), [("main", "porch"), ("porch", "mine")])
+def test_a_daemon_that_was_heard_is_waited_for_whoever_else_is_there(
+    context: Context, places: dict[str, str], caplog: pytest.LogCaptureFixture, ours: str, another: str
+) -> None:
+    publisher = a_daemon(context, places[ours], "run 1")
+    with Subscription() as subscription:
+        assert hear_one(subscription, publisher).run == "run 1"
+        publisher.heartbeat({"kitchen": None})
+        publisher.close()
+        other = a_daemon(context, places[another], "another's")
+        said = f"{places[ours]} is silent; waits for it. Another daemon is at {places[another]}: name it to hear that"
+        let_work(other, lambda: subscription.poll(0.01) is not None or said in caplog.text)
+        assert subscription.poll(0.2) is None  # some times SILENCE_SECONDS
+        assert caplog.text.count("is silent") == 1
+        publisher = another_publisher(context, places[ours], "run 2")
+        publisher.send(samples.onset(publisher))
+        publisher.send(samples.state(publisher))
+        heard = [hear_one(subscription, publisher), hear_one(subscription, publisher)]
+        assert numbers(heard, "run 2") == ([2], [1])  # nothing of its next run is missed unsaid
+        other.close()
+        publisher.close()
+
+
+def test_whose_history_was_read_is_waited_for_though_nothing_was_heard_live(
+    context: Context, places: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = a_daemon(context, places["main"], "run 1")
+    journal = context.socket(zmq.ROUTER)
+    journal.bind(places["main"].replace("events.sock", "history.sock"))
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    with Subscription(sources=["attic"], since=long_ago) as subscription:
+        assert subscription.poll(0.05) is None
+        peer, question = journal.recv_multipart()
+        ref = history.decode_request(question).ref
+        attic = msgspec.structs.replace(samples.STATE, source="attic", run="run 1")
+        page = Page(ref=ref, messages=[msgspec.Raw(wire.encode(attic))], next=None, newest=[])
+        journal.send_multipart([peer, history.encode(page)])
+        assert subscription.poll(PATIENCE_SECONDS) == attic
+        publisher.close()
+        other = a_daemon(context, places["porch"], "another's")
+        let_work(other, lambda: subscription.poll(0.01) is not None or "is silent; waits for it" in caplog.text)
+        assert subscription.endpoint == places["main"]
+        other.close()
+    journal.close(linger=0)
