@@ -228,20 +228,20 @@ def _parser() -> _Parser:
         "Make and keep the keys with which daemons, agents and listeners on several machines know each other.",
         "streamd keys new                                    here, for this user",
         "streamd keys authorize 'KEY' --listen --control     on a daemon's machine: who has KEY may listen and ask",
-        "streamd keys authorize 'KEY' --speak attic          … may bring the audio of attic",
+        "streamd keys authorize 'KEY' --speak attic          … may bring the audio of attic, too",
         "streamd keys trust hall 'KEY'                       on the others: the daemon on hall has KEY",
         has_json=False,
     )
     actions = one.add_subparsers(metavar="ACTION", dest="action", required=True, parser_class=_Parser)
     _add_keys(actions.add_parser("new", help="make a pair of keys; the secret one stays here"))
-    action = actions.add_parser("authorize", help="let a key come in to the daemon here")
+    action = actions.add_parser("authorize", help="let a key come in to the daemon here, for more than it may already")
     action.add_argument("key", metavar="KEY", help="public key of a listener or an agent, in '…'")
     action.add_argument("--listen", action="store_true", help="it may have events, also those of the past")
     action.add_argument("--control", action="store_true", help="it may ask for the status, and reload")
     action.add_argument(
         "--speak", action="append", default=[], metavar="SOURCE", help="it may bring the audio of a source; again: more"
     )
-    action.add_argument("--who", default="", metavar="TEXT", help="whose key it is, for people")
+    action.add_argument("--who", default="", metavar="TEXT", help="whose key it is, for people (default: as before)")
     _add_keys(action)
     action = actions.add_parser("trust", help="believe a daemon on another machine")
     action.add_argument("host", metavar="HOST", help="name or address, as in tcp://HOST:PORT")

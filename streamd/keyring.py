@@ -22,10 +22,12 @@ def obey(args: Namespace) -> tuple[list[Sheet], object]:
             return _told(f"made; the secret key is in {folder / keys.SECRET}", keys.make(folder).public)
         case "authorize":
             roles = [role for role in keys.ROLES if getattr(args, role)] + [f"speak:{name}" for name in args.speak]
-            keys.authorize(folder, args.key, roles, args.who)
-            return [
-                Sheet(f"written to {folder / keys.AUTHORIZED}; a running daemon reads it when it is reloaded")
-            ], None
+            now, who = keys.authorize(folder, args.key, roles, args.who)
+            lines = (
+                f"'{args.key}'{f' ({who})' if who else ''} may now: {', '.join(now)}",
+                f"written to {folder / keys.AUTHORIZED}; a running daemon reads it when it is reloaded",
+            )
+            return [Sheet(line) for line in lines], None
         case "trust":
             keys.trust(folder, args.host, args.key)
             return [Sheet(f"written to {folder / keys.DAEMONS}")], None

@@ -145,19 +145,23 @@ def list_authorized(folder: Path) -> list[tuple[str, list[str], str]]:
     return [(key, roles, who) for key, (roles, who) in _authorized(folder).items()]
 
 
-def authorize(folder: Path, key: str, roles: Iterable[str], who: str = "") -> None:
-    """Let a key do something: write its line of `authorized`, in the place of the one it has.
+def authorize(folder: Path, key: str, roles: Iterable[str], who: str = "") -> tuple[list[str], str]:
+    """Let a key do something beside what it may already: write its line of `authorized`, in the place of that it has.
+
+    Returns:
+        All its roles now, and who it is: what is given, else what its line said.
 
     Raises:
         KeysError: that is no key or no role, or the file can't be written.
     """
     _check_key(key)
-    roles = tuple(dict.fromkeys(roles))
-    if problem := _problem_of_roles(roles):
+    given = tuple(roles)
+    if problem := _problem_of_roles(given):
         raise KeysError(problem)
-    _authorized(folder)
-    comment = f"   # {' '.join(who.split())}" if who.strip() else ""
-    _put(folder / AUTHORIZED, key, f"{key} {' '.join(roles)}{comment}")
+    before, was = _authorized(folder).get(key, ([], ""))
+    now, who = list(dict.fromkeys((*before, *given))), " ".join(who.split()) or was
+    _put(folder / AUTHORIZED, key, f"{key} {' '.join(now)}" + (f"   # {who}" if who else ""))
+    return now, who
 
 
 def trust(folder: Path, host: str, key: str) -> None:

@@ -32,6 +32,18 @@ def test_two_machines_come_to_know_each_other(tmp_path: Path, capsys: pytest.Cap
     assert f"{attic}\tlisten speak:attic speak:roof\tPi in the attic" in streamd("hall", "list")
 
 
+def test_each_line_of_the_pages_and_the_hints_gives_a_key_more_and_takes_nothing_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = keys.make(tmp_path / "attic").public
+    told = []
+    for roles in (["--listen", "--control", "--who", "the Pi in the attic"], ["--speak", "attic"], ["--listen"]):
+        assert main(["keys", "authorize", key, *roles, "--keys", str(tmp_path)]) == 0
+        told.append(capsys.readouterr().out.splitlines()[0].removeprefix("# "))
+    begin = f"'{key}' (the Pi in the attic) may now: listen, control"
+    assert told == [begin, f"{begin}, speak:attic", f"{begin}, speak:attic"]
+
+
 def test_a_folder_without_keys_says_how_to_make_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keys", "list", "--keys", str(tmp_path)]) == 0
     assert "`streamd keys new` makes them" in capsys.readouterr().out

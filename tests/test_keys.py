@@ -115,12 +115,20 @@ def test_who_needs_no_key_speaks_for_every_source_but_those_that_have_one() -> N
     assert permissions.may_speak(KEY, "attic")
 
 
-def test_to_authorize_again_replaces_and_keeps_what_people_wrote(tmp_path: Path) -> None:
+def test_to_authorize_again_adds_to_what_a_key_may_and_keeps_what_people_wrote(tmp_path: Path) -> None:
     file = tmp_path / "authorized"
-    file.write_text(f"# phones\n\n{KEY} listen  # Anna\n")
-    keys.authorize(tmp_path, KEY, ["control"], "Anna")
-    assert file.read_text() == f"# phones\n\n{KEY} control   # Anna\n"
+    file.write_text(f"# phones\n\n{KEY} speak:attic listen  # Anna # her Pi\n{OTHER} control\n")
+    assert keys.authorize(tmp_path, KEY, ["listen", "control"]) == (
+        ["speak:attic", "listen", "control"],
+        "Anna # her Pi",
+    )
+    assert file.read_text() == f"# phones\n\n{KEY} speak:attic listen control   # Anna # her Pi\n{OTHER} control\n"
     assert mode(file) == 0o644
+    assert keys.authorize(tmp_path, KEY, ["listen"], " Bert\n") == (["speak:attic", "listen", "control"], "Bert")
+    assert keys.list_authorized(tmp_path) == [
+        (KEY, ["speak:attic", "listen", "control"], "Bert"),
+        (OTHER, ["control"], ""),
+    ]
 
 
 @pytest.mark.parametrize(
