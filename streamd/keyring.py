@@ -6,7 +6,6 @@ from argparse import Namespace
 from pathlib import Path
 
 from streamd import keys
-from streamd.errors import KeysError
 from streamd.sheets import Sheet
 
 
@@ -45,12 +44,8 @@ def _told(what: str, public: str) -> tuple[list[Sheet], object]:
 
 
 def _list(folder: Path) -> tuple[list[Sheet], object]:
-    try:
-        public = keys.load(folder).public
-    except KeysError:
-        if (folder / keys.SECRET).exists():
-            raise
-        public = None
+    pair = keys.find(folder)
+    public = pair.public if pair else None
     authorized, trusted = keys.list_authorized(folder), keys.list_trusted(folder)
     sheets = [
         Sheet(f"public key: '{public}'" if public else f"no keys in {folder}; `streamd keys new` makes them"),

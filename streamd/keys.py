@@ -114,10 +114,22 @@ def make(folder: Path) -> KeyPair:
 
 
 def load(folder: Path) -> KeyPair:
-    """Return the keys of this user or service: those of its credentials, else those of a folder.
+    """Return the keys of this user or service, as `find`.
 
     Raises:
-        KeysError: there are none, they are no keys, or others can read them.
+        KeysError: also if there are none.
+    """
+    pair = find(folder)
+    if pair is None:
+        raise KeysError(f"{folder / SECRET}: there is no secret key; make one with `streamd keys new`")
+    return pair
+
+
+def find(folder: Path) -> KeyPair | None:
+    """Return the keys of this user or service: those of its credentials, else those of a folder, None without any.
+
+    Raises:
+        KeysError: they can't be read, they are no keys, or others can read them.
     """
     credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
     file = Path(credentials) / CREDENTIAL
@@ -126,9 +138,7 @@ def load(folder: Path) -> KeyPair:
         return _pair(text.strip(), file)
     file = folder / SECRET
     text = _read(file, forbidden=0o077)
-    if text is None:
-        raise KeysError(f"{file}: there is no secret key; make one with `streamd keys new`")
-    return _pair(text.strip(), file)
+    return None if text is None else _pair(text.strip(), file)
 
 
 def load_roles(folder: Path) -> dict[str, frozenset[str]]:

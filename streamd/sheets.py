@@ -176,7 +176,10 @@ def check_sheets(config: Config, labels_on: Sequence[Sequence[str]]) -> list[She
 
 def _recorded(spec: RecorderSpec) -> Sheet:
     labels = "all that are on" if spec.labels is None else _joined(list(spec.labels))
-    is_there = "is there" if Path(spec.folder).is_dir() else "is not there: make it before it records"
+    try:
+        is_there = "is there" if Path(spec.folder).is_dir() else "is not there: make it before it records"
+    except OSError as error:  # such as the service's own, which its user alone may enter
+        is_there = f"can't be looked into by this user ({error.strerror})"
     return Sheet("recorder", ("labels", "folder", ""), [(labels, spec.folder, is_there)])
 
 

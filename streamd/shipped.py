@@ -36,8 +36,11 @@ def find_model(name_or_path: str) -> Path:
     path = Path(name_or_path).expanduser()
     if path.suffix != ".onnx" and "/" not in name_or_path:
         return model_file(name_or_path)
-    if not path.is_file():
-        found = "is no file" if path.exists() else "does not exist"
+    try:
+        found = "" if path.is_file() else "is no file" if path.exists() else "does not exist"
+    except OSError as error:
+        found = f"can't be read ({error.strerror})"
+    if found:
         shipped = ", ".join(model_names()) or "none"
         raise ModelError(f"{name_or_path}: {found}; expected a path to an .onnx file, or a shipped model: {shipped}")
     return path

@@ -29,6 +29,7 @@ from streamd.counters import Counters
 from streamd.errors import UsageError
 from streamd.events import Event
 from streamd.requests import Status
+from streamd.sheets import check_sheets
 from tests import samples, tiny_models
 from tests.conftest import FakeMicrophone
 from tests.sockets import a_context, a_publisher, let_work, short_folder
@@ -245,6 +246,46 @@ def replay_json(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> l
     assert cli.main(["replay", *map(str, arguments), "--json"]) == 0
     messages = [check_payload(line.encode()) for line in capsys.readouterr().out.splitlines()]
     return [message for message in messages if isinstance(message, Event)]
+
+
+@contextmanager
+def closed(folder: Path) -> Iterator[None]:
+    """Have a folder that this process may not enter for so long, not even as root."""
+    is_root = os.geteuid() == 0
+    folder.chmod(0)
+    if is_root:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "file"),
+    [(["keys", "list", "--keys", "{}"], 77, "secret.key"), (["model", "{}/a.onnx"], 65, "a.onnx")],
+)
+def test_what_lies_in_a_folder_that_this_user_may_not_enter_is_one_clear_line(
+    arguments: list[str], code: int, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [each.format(tmp_path) for each in arguments]
+    cli.main(given)  # what is imported by it may lie where only this user may read
+    capsys.readouterr()
+    with closed(tmp_path):
+        assert cli.main(given) == code
+    told = capsys.readouterr().err
+    assert told.startswith(f"streamd: {tmp_path}/{file}: ")
+    assert told.count("\n") == 1
+
+
+def test_check_says_that_this_user_can_not_see_the_place_of_recordings(tmp_path: Path) -> None:
+    text = f"recorder: {{folder: {tmp_path}/recordings}}"
+    given = config.parse(text.encode(), "streamd.yaml", Path("/"))
+    with closed(tmp_path):
+        *_, sheet = check_sheets(given, [("Dog",)])
+    assert sheet.rows[0][1:] == (f"{tmp_path}/recordings", "can't be looked into by this user (Permission denied)")
 
 
 def test_replay_prints_one_event_a_line(tiny: Path, tones: Path, capsys: pytest.CaptureFixture[str]) -> None:

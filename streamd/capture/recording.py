@@ -155,9 +155,9 @@ def read_recording(path: str | Path, sample_rate: int) -> Iterator[NDArray[np.in
 def _open(path: str) -> FileIO:
     found = Path(path)
     expected = "expected a recording (WAV, FLAC, OGG or MP3)"
-    if found.is_dir():
-        raise RecordingError(f"{path}: this is a folder; {expected}")
     try:
+        if found.is_dir():
+            raise RecordingError(f"{path}: this is a folder; {expected}")
         if found.stat().st_size == 0:
             raise RecordingError(f"{path}: the file is empty; {expected}")
         return found.open("rb", buffering=0)

@@ -80,6 +80,7 @@ def test_what_is_no_recording_gets_one_line_that_says_so(tmp_path: Path) -> None
         assert "can't be read as a recording" in refusal(tmp_path / name)
     assert "this is a folder" in refusal(tmp_path)
     assert "No such file" in refusal(tmp_path / "none.wav")
+    assert "File name too long" in refusal(tmp_path / ("x" * 300))
     soundfile.write(tmp_path / "silent.wav", np.zeros(0), 16_000)
     assert "holds no samples" in refusal(tmp_path / "silent.wav")
 
