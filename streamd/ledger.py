@@ -28,12 +28,16 @@ class Ledger:
 
     The base line of a source is its first Event or Heartbeat; a State is none, because it may be the
     last one sent again. A source that was known and begins a new run is counted from that run's start.
-    Who reads history first has its base line there.
+    Who reads history first has its base line there. A run that another one has followed is over: what was
+    waiting of it while history was read is in that, too.
     """
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], _Place] = {}
         self._resumed: dict[tuple[str, str], int] = {}
+        self._over: set[str] = set()
+        """Runs that another one has followed."""
+        self._run_of_history = ""
         self._goes_on = False
         """Whether there was an earlier life, which had all States that are older than history's answer."""
         self._first_base: int | None = None
@@ -41,6 +45,7 @@ class Ledger:
     def resume(self, run: str, source: str, seq: int) -> None:
         """What came up to this number of a run was had in an earlier life of the client."""
         self._resumed[run, source] = seq
+        self._run_of_history = run
         self._goes_on = True
 
     def settle(self, newest: Iterable[Newest]) -> None:
@@ -49,6 +54,9 @@ class Ledger:
         From now on, all of a source that history knows nothing of is ours.
         """
         self._first_base = 0
+        if self._goes_on:
+            for place in self._places.values():
+                place.state_seq = max(place.state_seq, place.base_seq or 0)
         for each in newest:
             # What was had of a run that was resumed may not be stored yet.
             seq = max(each.seq, self._resumed.get((each.run, each.source), 0))
@@ -57,6 +65,8 @@ class Ledger:
 
     def before(self, message: Event | State | Heartbeat) -> tuple[str, int] | None:
         """Return the run that this message ends by another, and the newest number that was had of it; or None."""
+        if message.run in self._over:
+            return None
         place = self._places.get((message.host, message.source))
         resumed = next(((run, seq) for (run, source), seq in self._resumed.items() if source == message.source), None)
         if place is None and resumed is not None:
@@ -70,9 +80,16 @@ class Ledger:
 
         is_past: it is from history, in its order, where nothing is sent again.
         """
+        if message.run in self._over:
+            return None, is_past
+        if is_past and message.run != self._run_of_history:
+            self._over.add(self._run_of_history)
+            self._run_of_history = message.run
         key = (message.host, message.source)
         place = self._places.get(key)
         if place is None or place.run != message.run:
+            if place is not None:
+                self._over.add(place.run)
             place = self._places[key] = self._begin(message, is_known=place is not None)
         if isinstance(message, Heartbeat):
             return self._advance(place, message, message.last_seq, message.last_seq), True

@@ -71,6 +71,22 @@ def test_since_a_time_nothing_is_missing_and_nothing_comes_twice(talkers: Talker
     assert_whole(heard)
 
 
+def test_nothing_comes_twice_though_the_daemon_is_started_again_while_history_is_read(talkers: Talkers) -> None:
+    talkers.start()
+    talkers.hear(at_least=1500)
+    with Subscription(events_at(talkers), since=LONG_AGO) as subscription:
+        heard = hear(subscription, lambda heard: len(heard) == 1)  # a slow program: of the first page
+        talkers.hear(at_least=300)  # meanwhile the daemon goes on
+        heard += hear(subscription, lambda heard: len(heard) == 1)
+        talkers.kill(talkers.process, talkers.journal())
+        talkers.start()
+        talkers.hear(at_least=300)
+        first = heard[0].run
+        heard += hear(subscription, lambda heard: sum(each.run != first for each in heard) > 1000)
+    assert_whole(heard)
+    assert len([run for run, _ in itertools.groupby(heard, key=lambda each: each.run)]) == 2
+
+
 def test_who_goes_on_after_a_message_misses_nothing_though_daemon_and_journal_were_killed(talkers: Talkers) -> None:
     talkers.start()
     with Subscription(events_at(talkers), since=LONG_AGO) as subscription:

@@ -386,6 +386,41 @@ def test_the_last_state_is_news_in_a_history_since_a_time_that_did_not_reach_bac
     assert ledger.enter(samples.STATE) == (None, True)
 
 
+def test_who_goes_on_after_a_message_is_not_told_the_last_state_of_another_source_again() -> None:
+    ledger = Ledger()
+    last = samples.ONSET
+    ledger.resume(last.run, "kitchen", 7)
+    newer = msgspec.structs.replace(last, source="porch", seq=6)
+    assert ledger.enter(newer, is_past=True) == (None, True)
+    ledger.settle([Newest(run=last.run, host=last.host, source="porch", seq=6)])
+    state = msgspec.structs.replace(samples.STATE, source="porch", run=last.run, host=last.host)
+    assert ledger.enter(msgspec.structs.replace(state, seq=5)) == (None, False)
+    assert ledger.enter(msgspec.structs.replace(state, seq=7)) == (None, True)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_waited_of_a_run_that_is_over_in_history_is_no_news_of_any_source(goes_on: bool) -> None:
+    ledger = Ledger()
+    kitchen = msgspec.structs.replace(samples.ONSET, run="run 1", seq=2)
+    porch = msgspec.structs.replace(samples.STATE, run="run 1", source="porch", seq=9)
+    if goes_on:  # after what was waiting, too
+        ledger.resume("run 1", "kitchen", 2)
+    else:
+        assert ledger.enter(kitchen, is_past=True) == (None, True)
+    for source in ("kitchen", "porch"):
+        again = msgspec.structs.replace(samples.STATE, run="run 2", source=source, seq=1)
+        ledger.enter(again, is_past=True)
+    ledger.settle([Newest(run="run 2", host=kitchen.host, source=source, seq=1) for source in ("kitchen", "porch")])
+    beat = msgspec.structs.replace(samples.HEARTBEAT, run="run 1", last_seq=2)
+    for message in (kitchen, porch, beat):
+        assert ledger.before(message) is None
+        assert ledger.enter(message) == (None, False)
+    for source in ("kitchen", "porch"):
+        again = msgspec.structs.replace(samples.STATE, run="run 2", source=source, seq=1)
+        assert ledger.enter(again) == (None, False)
+        assert ledger.enter(msgspec.structs.replace(again, seq=2)) == (None, True)
+
+
 @pytest.mark.parametrize("labels", [["Dog"], ["DOG", "Bird"], "dog"])
 def test_labels_are_filtered_by_the_client_in_any_case(context: Context, folder: Path, labels: list[str] | str) -> None:
     publisher = a_publisher(context, f"ipc://{folder}/e")
