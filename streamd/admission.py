@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from msgspec import UNSET
 
@@ -13,10 +14,12 @@ from streamd.keys import KeyPair, Permissions
 from streamd.yaml_lines import Document
 
 
-def read(given: StreamdYaml, document: Document) -> tuple[KeyPair | None, Permissions]:
+def read(given: StreamdYaml, document: Document, keys_folder: Path | None = None) -> tuple[KeyPair | None, Permissions]:
     """Return the daemon's keys, if it can be reached from beyond this machine, and what others' keys may do.
 
     Keys are read only where they are needed; what is wrong with them is noted at the endpoints that need them.
+
+    keys_folder: where they are; None: where this process has its own (`keys.keys_folder`).
     """
     beyond = [word for word in given.endpoints.__struct_fields__ if _is_beyond(getattr(given.endpoints, word))]
     speakers: dict[str, frozenset[str]] = {}
@@ -33,7 +36,7 @@ def read(given: StreamdYaml, document: Document) -> tuple[KeyPair | None, Permis
         reserved.add(name)
     if not beyond:
         return None, Permissions()
-    folder = keys.keys_folder()
+    folder = keys_folder or keys.keys_folder()
     try:
         pair, roles = keys.load(folder), keys.load_roles(folder)
     except KeysError as error:

@@ -153,6 +153,7 @@ def _parser() -> _Parser:
 
     one = add("check", "Check a configuration as the daemon would at its start, without starting it.")
     _add_config(one, "configuration", required=True)
+    _add_keys(one, "where the daemon's keys are, if it is to be reached from beyond this machine")
 
     one = add(
         "model",
@@ -274,12 +275,12 @@ def _add_endpoint(parser: argparse.ArgumentParser, text: str) -> None:
     _add_keys(parser)
 
 
-def _add_keys(parser: argparse.ArgumentParser) -> None:
+def _add_keys(parser: argparse.ArgumentParser, text: str = "where keys are, for a daemon beyond this machine") -> None:
     parser.add_argument(
         "--keys",
         type=Path,
         metavar="FOLDER",
-        help="where keys are, for a daemon beyond this machine (default: streamd/keys among the user's configurations)",
+        help=f"{text} (default: streamd/keys among the user's configurations)",
     )
 
 

@@ -230,7 +230,7 @@ def _check(args: Namespace) -> int:
     from streamd.sheets import check_sheets
 
     try:
-        given = config.load(args.config)
+        given = config.load(args.config, args.keys)
         listeners = load_listeners(given)
     except StreamdError as error:
         if not args.json:

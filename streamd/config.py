@@ -104,8 +104,10 @@ class Config:
     """Where everything is written, for mistakes that show only later."""
 
 
-def load(file: Path | None) -> Config:
+def load(file: Path | None, keys_folder: Path | None = None) -> Config:
     """Return the configuration in a file; without one, the default: default microphone, default model.
+
+    keys_folder: where the daemon's keys are, if it needs some; None: where this process has its own.
 
     Raises:
         ConfigError: the file can't be read, or has mistakes: all of them, one line each.
@@ -117,18 +119,18 @@ def load(file: Path | None) -> Config:
             data = opened.read(yaml_lines.MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}; expected a configuration, a YAML file") from error
-    return parse(data, str(file), file.absolute().parent)
+    return parse(data, str(file), file.absolute().parent, keys_folder)
 
 
-def parse(data: bytes, file: str, folder: Path) -> Config:
-    """Return the configuration in the bytes of a file that lies in a folder.
+def parse(data: bytes, file: str, folder: Path, keys_folder: Path | None = None) -> Config:
+    """Return the configuration in the bytes of a file that lies in a folder; keys_folder: as of `load`.
 
     Raises:
         ConfigError: all mistakes, one line each.
     """
     given, document = yaml_lines.read(data, file, StreamdYaml)
     names = _names(document)
-    pair, permissions = admission.read(given, document)
+    pair, permissions = admission.read(given, document, keys_folder)
     config = Config(
         sources=tuple(
             Source(name, _capture(section, ("sources", name), document, folder))

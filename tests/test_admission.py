@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamd import config, keys
+from streamd.cli import main
 from streamd.errors import ConfigError
 
 BEYOND = 'endpoints: {events: "tcp://0.0.0.0:5555", audio: ["tcp://[::]:5556", ipc:///tmp/a]}'
@@ -58,6 +59,23 @@ def test_the_keys_of_sources_and_of_the_authorized_come_together(folder: Path) -
     assert found.key_pair == pair
     assert found.permissions.roles == {phone: {"listen"}, attic: {"listen", "speak:attic"}}
     assert found.permissions.reserved == {"attic"}
+
+
+def test_check_reads_the_keys_it_is_told_to_and_no_others(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, of_service = tmp_path / "main.yaml", tmp_path / "service" / "keys"
+    file.write_text(BEYOND)
+    keys.make(of_service)
+    check = ["check", "-c", str(file)]
+    assert main([*check, "--keys", str(of_service)]) == 0
+    assert main(check) == 78
+    assert f"{folder}/secret.key: there is no secret key" in capsys.readouterr().err
+    (of_service / "authorized").write_text("x")
+    keys.make(folder)
+    assert main(check) == 0
+    assert main([*check, "--keys", str(of_service)]) == 78
+    assert f"{of_service}/authorized:1: no key" in capsys.readouterr().err
 
 
 def test_a_key_that_is_none_that_nobody_can_show_or_of_no_agent_is_a_mistake(folder: Path) -> None:

@@ -310,6 +310,9 @@ def test_an_agent_of_another_machine_runs_as_a_service_with_keys(system: Private
     system.run(*keys, "authorize", key, "--speak", "attic", *there)
     config = "{sources: {attic: {remote: true}}, endpoints: {audio: 'tcp://192.0.2.1:5556'}}"
     system.run("sh", "-c", f'echo "{config}" > /etc/streamd/hall.yaml')
+    check = ["streamd", "check", "-c", "/etc/streamd/hall.yaml"]
+    assert system.try_to_run(*check, user="alice").returncode == 78  # she has no keys
+    assert "no mistakes" in system.run("runuser", "-u", "streamd", "--", *check, *there)
     system.run("systemctl", "start", "streamd@hall")
     follow(system, "streamd-capture@attic")
     until(lambda: "no microphone" in system.show("streamd@hall", "StatusText"))  # the agent says so
