@@ -50,6 +50,31 @@ models:
     assert "did you mean 'High tone'" in unknown
 
 
+def test_models_of_one_name_may_not_hear_the_same_source(tmp_path: Path) -> None:
+    old, new, other = (
+        tiny_models.build(tmp_path, "window", "log_mel", name=name) for name in ("tones-1", "tones.1", "tones-2")
+    )
+
+    def config_of(*sources: str) -> config.Config:
+        entries = "".join(
+            f"\n  - {{file: {file}, sources: [{heard}]}}"
+            for file, heard in zip((old, new, other), sources, strict=True)
+        )
+        text = f"sources: {{hall: {{}}, yard: {{remote: true}}}}\nmodels:{entries}\n"
+        return config.parse(text.encode(), "streamd.yaml", tmp_path)
+
+    with pytest.raises(ConfigError) as error:
+        load_listeners(config_of("hall", "yard, hall", "hall"))
+    (line,) = error.value.mistakes
+    assert line == (
+        f"streamd.yaml:4: models[1].file: its name is 'tones.1', that of {old} is 'tones-1', and both listen to hall;"
+        " expected names that differ in letters or digits: rename one model, or give each sources of its own"
+    )
+    running = load_listeners(config_of("hall", "yard", "hall"))
+    with pytest.raises(ConfigError, match="both listen to yard"):
+        load_listeners(config_of("hall, yard", "yard", "hall"), running)
+
+
 @pytest.fixture
 def gpu_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model opens on the GPU, and its form with the log-mel in the graph doesn't."""
