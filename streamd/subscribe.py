@@ -307,7 +307,8 @@ def subscribe(
     sources: names to hear of; None is all.
     labels: sounds to hear of, in any case; None is all. States and Gaps come always.
     since: begin with what was published since a time (with its zone), or after a message: the Event or State itself, or
-        its CloudEvents id, from which a program goes on where it was. Nothing is missed in between, or it is a Gap.
+        its CloudEvents id, from which a program goes on where it was. Of that message's source nothing is missed in
+        between, or it is a Gap; of another one, what was lost on the way just before may be: see docs/events.md.
     history: where the journal answers; None is beside the events, where those are at their default place.
     keys_folder: where keys are for a daemon beyond this machine; None is the user's (`streamd keys list` shows it).
 
