@@ -52,15 +52,19 @@ def runtime_folder() -> Path:
     Raises:
         EndpointError: the folder in the temporary directory is not this user's alone.
     """
+    folder = _folder_of_session()
+    if folder is None:
+        folder = _temporary_folder()
+        refuse_if_shared(folder)
+    return folder
+
+
+def _folder_of_session() -> Path | None:
     given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
     private = os.environ.get("XDG_RUNTIME_DIR", "")
-    if private:
-        return Path(private) / "streamd"
-    folder = _temporary_folder()
-    refuse_if_shared(folder)
-    return folder
+    return Path(private) / "streamd" if private else None
 
 
 def _temporary_folder() -> Path:
@@ -192,16 +196,24 @@ def connect(socket: zmq.Socket[Any], endpoint: str, keys_folder: Path | None = N
 
 def places(word: Word) -> list[str]:
     """Return the endpoints where a daemon may be, the user's own first; of a system service its own alone."""
-    folders = [runtime_folder()]
-    if SYSTEM_FOLDER in folders[0].parents:  # `systemctl reload` of one must not reach another that runs
-        return [default_endpoints(folders[0])[word]]
-    temporary = _temporary_folder()
+    return [default_endpoints(folder)[word] for folder in _folders()[0]]
+
+
+def _folders() -> tuple[list[Path], str]:
+    """Return the folders where a daemon may be, and why one that could be among them is not; empty if all are."""
+    session, temporary = _folder_of_session(), _temporary_folder()
+    if session is not None and SYSTEM_FOLDER in session.parents:
+        return [session], ""  # `systemctl reload` of one must not reach another that runs
+    folders = [] if session is None else [session]
+    left_out = ""
     # What cron or sudo starts has no session: its daemon is there, whatever ours would take.
-    if temporary.exists():
-        with contextlib.suppress(EndpointError):
+    if session is None or temporary.exists():
+        try:
             refuse_if_shared(temporary)
             folders.append(temporary)
-    return [default_endpoints(folder)[word] for folder in dict.fromkeys([*folders, *_system_folders()])]
+        except EndpointError as error:  # anybody can make it: that must not hide the system service from us
+            left_out = str(error)
+    return list(dict.fromkeys([*folders, *_system_folders()])), left_out
 
 
 def _system_folders() -> list[Path]:
@@ -221,7 +233,11 @@ def find(word: Word) -> str:
         if reason is None:
             return endpoint
         tried.append(f"{endpoint} ({reason})")
-    raise EndpointError(f"no daemon answers at {' or '.join(tried)}; start one with `streamd run`")
+    left_out = _folders()[1]
+    raise EndpointError(
+        f"no daemon answers at {' or '.join(tried)}; start one with `streamd run`"
+        + (f". Not looked into: {left_out}" if left_out else "")
+    )
 
 
 def _why_silent(endpoint: str) -> str | None:

@@ -15,6 +15,7 @@ from streamd import endpoints
 from streamd.config import Endpoints
 from streamd.endpoints import MAX_PATH_BYTES, Lock, default_endpoints, find, places, runtime_folder
 from streamd.errors import EndpointError
+from streamd.subscribe import Subscription
 from tests.sockets import Context, a_context, a_publisher, short_folder
 
 
@@ -72,8 +73,29 @@ def test_a_folder_that_somebody_else_may_have_made_is_refused(
         runtime_folder()
     with pytest.raises(EndpointError):
         Lock(private, "x.yaml")
-    with pytest.raises(EndpointError, match=expectation):
+    with pytest.raises(EndpointError, match=f"start one with `streamd run`. Not looked into: {expectation[1:]}"):
         find("events")
+
+
+@pytest.mark.parametrize("has_session", [True, False])
+def test_a_folder_that_somebody_else_has_made_hides_no_system_service(
+    folder: Path, context: Context, monkeypatch: pytest.MonkeyPatch, has_session: bool
+) -> None:
+    if not has_session:
+        monkeypatch.delenv("XDG_RUNTIME_DIR")
+    squatted = folder / f"streamd-{os.getuid()}"
+    squatted.mkdir()
+    squatted.chmod(0o777)
+    thieves = a_publisher(context, default_endpoints(squatted)["events"])
+    Subscription().close()  # would wait
+    (folder / "system" / "main").mkdir(parents=True)
+    system = default_endpoints(folder / "system" / "main")["events"]
+    publisher = a_publisher(context, system)
+    assert find("events") == system
+    with Subscription() as subscription:
+        assert subscription.endpoint == system
+    publisher.close()
+    thieves.close()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
