@@ -158,7 +158,8 @@ def ask_reload(
     A look that is not answered is taken again: models that load leave the daemon little of a small machine.
 
     Raises:
-        EndpointError, MessageError: as of `ask`; also if it has not ended within the time-out, or the daemon has.
+        EndpointError, MessageError: as of `ask`; also if it has not ended within the time-out, or the daemon has (of
+            one beyond a file's socket that shows only when another answers there).
     """
     where = endpoint or endpoints.find("control")
     answer = ask(ReloadRequest(), where, keys_folder=keys_folder)
@@ -169,7 +170,11 @@ def ask_reload(
     while time.monotonic() < deadline:
         try:
             status = ask_status(where, keys_folder=keys_folder)
-        except EndpointError:
+        except EndpointError as error:
+            if where.startswith("ipc://") and (reason := endpoints.why_silent(where)):
+                raise EndpointError(
+                    f"{where}: the daemon ended during the reload ({reason}); its log says why"
+                ) from error
             time.sleep(LOOK_SECONDS)
             continue
         if (run := run or status.run) != status.run:

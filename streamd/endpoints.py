@@ -145,7 +145,7 @@ def bind(socket: zmq.Socket[Any], endpoint: str, *, shared: bool = False) -> Non
     open to the group and to nobody else (drwxr-x---), as that of the system service.
     """
     check_length(endpoint)
-    if endpoint.startswith("ipc://") and _why_silent(endpoint) is None:  # ZeroMQ would take it from its owner
+    if endpoint.startswith("ipc://") and why_silent(endpoint) is None:  # ZeroMQ would take it from its owner
         raise EndpointError(f"{endpoint}: another process listens there; stop it, or choose another endpoint")
     socket.setsockopt(zmq.IPV6, endpoint.startswith("tcp://["))
     mask = os.umask(0o177)  # at no moment may anybody else connect
@@ -229,7 +229,7 @@ def find(word: Word) -> str:
     """
     tried = []
     for endpoint in places(word):
-        reason = _why_silent(endpoint)
+        reason = why_silent(endpoint)
         if reason is None:
             return endpoint
         tried.append(f"{endpoint} ({reason})")
@@ -240,7 +240,7 @@ def find(word: Word) -> str:
     )
 
 
-def _why_silent(endpoint: str) -> str | None:
+def why_silent(endpoint: str) -> str | None:
     """Return why nobody can be reached at an ipc endpoint, or None if somebody listens there.
 
     The file alone proves nothing: it outlives a daemon that was killed.

@@ -178,7 +178,7 @@ def test_an_endpoint_that_cant_be_bound_is_one_clear_line(context: Context) -> N
 
 @contextmanager
 def a_script(context: Context, endpoint: str, answers: Sequence[Answer | None]) -> Iterator[None]:
-    """A daemon that gives these answers in turn, None for none at all."""
+    """A daemon that gives these answers in turn, None for none at all, and ends."""
 
     def run(socket: zmq.Socket[bytes]) -> None:
         for answer in answers:
@@ -186,6 +186,7 @@ def a_script(context: Context, endpoint: str, answers: Sequence[Answer | None]) 
             asker, empty, _ = socket.recv_multipart()
             if answer is not None:
                 socket.send_multipart([asker, empty, requests.encode(answer)])
+        socket.close()
 
     with context.socket(zmq.ROUTER) as socket:
         socket.bind(endpoint)
@@ -209,6 +210,14 @@ def test_a_daemon_that_is_started_again_ends_the_wait_for_a_reload(context: Cont
     with (
         a_script(context, endpoint, [Reloading(number=1), reloaded("loading"), other]),
         pytest.raises(EndpointError, match="started again during the reload"),
+    ):
+        ask_reload(endpoint, PATIENCE_SECONDS)
+
+
+def test_a_daemon_that_ends_ends_the_wait_for_a_reload(context: Context, endpoint: str) -> None:
+    with (
+        a_script(context, endpoint, [Reloading(number=1), reloaded("loading"), None]),
+        pytest.raises(EndpointError, match=r"the daemon ended during the reload \(.*\); its log says why$"),
     ):
         ask_reload(endpoint, PATIENCE_SECONDS)
 
