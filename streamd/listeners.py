@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamd.blocks import LONGEST_BLOCK_SECONDS, Want, block_take
-from streamd.config import Config, ModelUse, check_against_models
+from streamd.config import Config, ModelUse
+from streamd.config_models import check_against_models
 from streamd.decision import DecisionSpec
 from streamd.detector import Detector, Hop
 from streamd.errors import ConfigError, DeviceError, ModelError

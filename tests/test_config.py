@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 
 from streamd import config
 from streamd.capture.specs import Command, Microphone, Recording
-from streamd.config import Config, check_against_models
+from streamd.config import Config
 from streamd.config_shape import LabelSection
 from streamd.decision import DecisionSpec
 from streamd.errors import ConfigError
 from streamd.override import DecisionOverride
 from streamd.recorder.messages import RecorderSpec
 from streamd.yaml_lines import MAX_MISTAKES
-from tests.tiny_models import manifest
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "docs/streamd.schema.json"
@@ -272,33 +271,6 @@ def test_an_offset_above_the_models_onset_is_named_with_its_line() -> None:
         DecisionOverride({"offset_threshold": 0.9}, "a.yaml:3: labels.Dog").apply(DecisionSpec())
 
 
-def test_labels_are_checked_against_the_models_with_the_lines_they_were_written_on(tmp_path: Path) -> None:
-    (tmp_path / "tones.onnx").touch()
-    text = """\
-models:
-  - file: tones.onnx
-    labels:
-      Low tone: {}
-      low ton: {}
-      Dog: {}
-      High tone: {offset_threshold: 0.7}
-"""
-    parsed = parse(text, tmp_path)
-    facts = manifest("window", "log_mel")
-    strange = "model tiny-window-log_mel has no such label"
-    late = (
-        "offset_threshold 0.7 is above 0.6, the model's onset_threshold; "
-        "a sound would end before it begins: lower it, or give onset_threshold too"
-    )
-    assert check_against_models(parsed, {parsed.models[0].file: facts}) == [
-        f"streamd.yaml:5: models[0].labels.'low ton': {strange}; did you mean 'Low tone'?",
-        f"streamd.yaml:6: models[0].labels.Dog: {strange}; `streamd model {tmp_path}/tones.onnx` lists its 3 labels",
-        f"streamd.yaml:7: models[0].labels.'High tone': {late}",
-    ]
-    fine = parse("models: [{file: tones.onnx, labels: all}]", tmp_path)
-    assert check_against_models(fine, {fine.models[0].file: facts}) == []
-
-
 def test_every_word_of_a_decision_can_be_given_within_what_a_decision_allows() -> None:
     assert LabelSection.__struct_fields__ == DecisionSpec.__struct_fields__
     schema = config.json_schema()["$defs"]["LabelSection"]["properties"]
@@ -398,12 +370,3 @@ recorder:
 def test_a_mistake_in_the_recorder_is_named(section: str, found: str) -> None:
     [line] = mistakes(f"recorder: {section}")
     assert found in line
-
-
-def test_a_label_that_no_model_has_is_a_mistake_of_the_recorder_too() -> None:
-    parsed = parse("recorder:\n  folder: x\n  labels:\n    Low tone: {}\n    Loww tone: {}\n")
-    (use,) = parsed.models
-    assert config.check_against_models(parsed, {use.file: manifest("window", "log_mel")}) == [
-        "streamd.yaml:5: recorder.labels.'Loww tone': no model has such a label; did you mean 'Low tone'?"
-    ]
-    assert config.check_against_models(parsed, {}) == []
