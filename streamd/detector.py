@@ -227,6 +227,10 @@ class Detector:
         """Return how far a source has been pushed: the take's next sample."""
         return self._sources[source].position
 
+    def sounding(self, source: str) -> set[str]:
+        """Return the labels that are active now: their onsets are told, their offsets are not."""
+        return {onset.label for onset in self._sources[source].active.values()}
+
     def _queue(self, one: _Source) -> None:
         if not one.is_ready and self._pending.is_whole(one.row):
             one.is_ready = True

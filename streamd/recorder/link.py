@@ -108,6 +108,8 @@ class RecorderLink:
         scores = dict(zip(detector.labels, hop.scores.tolist(), strict=True))
         wanted = [label for label in high if self._spec.wants_audio(label)]
         facts = detector.model.manifest
+        # Told with every hop, not by the events alone: a recorder that was started in the middle of one has to know it.
+        told = detector.sounding(hop.source) | {detection.label for detection in hop.detections}
         message = High(
             source=hop.source,
             take=take,
@@ -118,6 +120,7 @@ class RecorderLink:
             onset_delay=facts.onset_delay,
             scores={label: round(scores[label], 6) for label in wanted},
             onset_thresholds={label: detector.decisions[label].onset_threshold for label in wanted},
+            told=[label for label in wanted if label in told],
         )
         if wanted and not self._send(encode(message)):
             self._counters.add("recorder.lost_scores")

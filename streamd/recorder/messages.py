@@ -6,6 +6,8 @@ fares, a Report, when that has changed and every second or so.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +86,8 @@ class High(_Frame, frozen=True, kw_only=True, tag="high"):
     """What the model lags behind, in samples: see its manifest."""
     scores: dict[str, float]
     onset_thresholds: dict[str, float]
+    told: Sequence[str]
+    """Those of these labels whose event begins, goes on or ends with this hop."""
 
 
 class Over(_Frame, frozen=True, kw_only=True, tag="over"):

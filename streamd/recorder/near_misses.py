@@ -38,7 +38,8 @@ class _Track:
     first_sample: int
     peak: float
     is_done: bool = False
-    """It was told as an event, of which its fading is a part, too; or handed out already, since it goes on for long."""
+    """It is part of an event, which may be silent for longer than a track, or its fading; or was handed out already,
+    since it goes on for long."""
 
 
 class NearMisses:
@@ -56,13 +57,13 @@ class NearMisses:
             track = self._tracks.get((take, message.model, label))
             if track is None:
                 first = max(0, message.end_sample - message.hop_samples - message.onset_delay)
-                self._tracks[take, message.model, label] = _Track(message, first, score)
-            else:
-                track.newest = message
-                track.peak = max(track.peak, score)
+                track = self._tracks[take, message.model, label] = _Track(message, first, score)
+            track.newest = message
+            track.peak = max(track.peak, score)
+            track.is_done |= label in message.told
 
     def told(self, take: Take, model: str, label: str) -> None:
-        """Note that what sounds now was told as an event."""
+        """Note that what sounds now was told as an event, though its score may be below the bound."""
         track = self._tracks.get((take, model, label))
         if track is not None:
             track.is_done = True

@@ -98,5 +98,6 @@ def score(desk: Desk, end_sample: int, value: float, label: str = "Dog") -> None
             onset_delay=0,
             scores={label: value},
             onset_thresholds={label: 0.6},
+            told=[],
         )
         assert desk.take_in(message, NOTHING) == []

@@ -34,6 +34,7 @@ HIGH = High(
     onset_delay=1,
     scores={"Dog\n": 0.5},
     onset_thresholds={"Dog\n": 0.6},
+    told=["Dog\n"],
 )
 
 
