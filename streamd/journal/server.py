@@ -220,7 +220,10 @@ class Server:
         if isinstance(request, Missing):
             run = request.run
         else:
-            run = self._run if request.after is None else place_of(request.after)[0]
+            try:
+                run = self._run if request.after is None else place_of(request.after)[0]
+            except MessageError as error:
+                return Refused(reason=str(error), ref=request.ref)
         if run != self._run and not self._is_whole:
             trouble = self._keeper.trouble
             reason = f"what an earlier run left behind is not stored yet{trouble and ': '}{trouble}; ask again"

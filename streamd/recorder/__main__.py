@@ -31,8 +31,9 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     spec = msgspec.json.decode(arguments[0], type=RecorderSpec)
     os.nice(NICENESS)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # the last events come after the daemon was asked to stop
+    # The last events come after the daemon was asked to stop, and a hang-up may be sent to a whole unit.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     desk, shelf = Desk(spec), Shelf(spec)
     shelf.start()
     try:

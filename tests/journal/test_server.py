@@ -82,6 +82,17 @@ def test_what_is_no_question_is_refused_and_disturbs_nobody(talkers: Talkers) ->
     assert "Traceback" not in talkers.log()
 
 
+def test_a_question_that_is_understood_and_refused_gets_its_number_back(talkers: Talkers) -> None:
+    talkers.start()
+    talkers.hear_until_stored()
+    for after in ("nonsense", "aa-kitchen-12345678901234567890"):
+        refused = answer_to(encode_request(Since(ref=7, after=after)), talkers)
+        assert isinstance(refused, Refused)
+        assert refused.ref == 7
+        assert repr(after) in refused.reason
+    talkers.stop()
+
+
 @pytest.mark.parametrize("frame", WRONG)
 def test_the_contract_raises_one_kind_of_error(frame: bytes) -> None:
     try:

@@ -206,3 +206,18 @@ def test_a_frame_that_it_does_not_understand_ends_it_and_another_is_started(rig:
     rig.wait_for_report()
     rig.sound(10_000, "after")
     np.testing.assert_array_equal(rig.wait_for_recordings(1)["after"], pcm(8_000, 13_000))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_to_all_processes_of_a_service_ends_no_recorder(rig: Rig, number: signal.Signals) -> None:
+    rig.play(7_000, 10_500)
+    pid = rig.supervisor.pid(CHILD)
+    assert pid is not None
+    os.kill(pid, number)
+    rig.wait_for_report()
+    dog = onset(10_000, event_id="kept")
+    rig.link.tell(dog)
+    rig.link.tell(offset(dog, 10_400))
+    rig.play(10_500, 13_000)
+    np.testing.assert_array_equal(rig.wait_for_recordings(1)["kept"], pcm(8_000, 12_400))
+    assert rig.deaths == []
