@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from streamd.events import Event, Heartbeat, State
 from streamd.gap import Gap
-from streamd.history import Newest
+from streamd.history import Newest, Since
 
 
 @dataclass
@@ -63,17 +63,26 @@ class Ledger:
             place = _Place(each.run, seq, seq, state_seq=seq if self._goes_on else 0)
             self._places.setdefault((each.host, each.source), place)
 
-    def before(self, message: Event | State | Heartbeat) -> tuple[str, int] | None:
-        """Return the run that this message ends by another, and the newest number that was had of it; or None."""
+    def before(self, message: Event | State | Heartbeat) -> Since | None:
+        """Return what to ask for what the source of a message said before its run, as far as that was not had; or None.
+
+        It is the end of the run that this message ends, and runs in between; or all, if the source is newer than the
+        history that was read: its first runs may have come and gone while nothing was heard.
+        """
         if message.run in self._over:
             return None
         place = self._places.get((message.host, message.source))
         resumed = next(((run, seq) for (run, source), seq in self._resumed.items() if source == message.source), None)
-        if place is None and resumed is not None:
-            return resumed if resumed[0] != message.run else None
-        if place is None or place.base_seq is None or place.run == message.run:
+        if place is not None:
+            had = None if place.base_seq is None else (place.run, place.last_seq)
+        elif resumed is not None:
+            had = resumed
+        else:
+            is_new = self._first_base == 0 and all(source != message.source for _, source in self._places)
+            return Since(sources=[message.source]) if is_new else None
+        if had is None or had[0] == message.run:
             return None
-        return place.run, place.last_seq
+        return Since(after=f"{had[0]}-{message.source}-{had[1]}", only_if_known=True, sources=[message.source])
 
     def enter(self, message: Event | State | Heartbeat, *, is_past: bool = False) -> tuple[Gap | None, bool]:
         """Return what this message shows to be missing, and whether it is news (not one sent again).

@@ -72,10 +72,9 @@ class Recovery:
         request = Missing(run=gap.run, source=gap.source, first_seq=gap.first_seq, last_seq=gap.last_seq)
         self._questions.append(_Question(request, None))
 
-    def want_between(self, run: str, source: str, seq: int, before_run: str) -> None:
-        """Ask for what a source said after a number of a run and before another run: nobody here knows how much."""
-        request = Since(after=f"{run}-{source}-{seq}", only_if_known=True, sources=[source])
-        self._questions.append(_Question(request, None, before_run))
+    def want_before(self, run: str, request: Since) -> None:
+        """Ask for what a source said before a run: nobody here knows how much."""
+        self._questions.append(_Question(request, None, run))
 
     def work(self, *, daemon_is_there: bool) -> list[Found]:
         """Do what can be done now, and return what was found, in its order.
@@ -130,9 +129,9 @@ class Recovery:
             raise EndpointError(f"{self.past.endpoint}: a daemon is there, but no history{why}; is its journal off?")
         if isinstance(request, Since) and self.is_kept:
             log.warning(
-                "%s: what was published after %s, before the next run, is not known: no answer%s",
+                "%s: what was published %s, before the next run, is not known: no answer%s",
                 self.past.endpoint,
-                request.after,
+                f"after {request.after}" if request.after else f"of {request.sources}",
                 why,
             )
         self._is_silent = True

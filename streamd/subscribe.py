@@ -259,7 +259,7 @@ class Subscription:
                 self._ready.append((gap, b""))
             return is_news
         if before is not None:
-            self._recovery.want_between(before[0], message.source, before[1], message.run)
+            self._recovery.want_before(message.run, before)
         if gap is not None:
             self._recovery.want(gap)
         return is_news
