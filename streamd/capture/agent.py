@@ -22,6 +22,7 @@ from streamd.capture.audio import LONGEST_READ_SECONDS, AudioInput, EndOfAudio
 from streamd.capture.clock import clock_id
 from streamd.capture.link import Link
 from streamd.capture.outbox import Outbox
+from streamd.capture.renewal import MOST_LOOKS, heed_signals, renew
 from streamd.capture.specs import Command, Microphone, Recording, Spec
 from streamd.capture.stream import BlockStream
 from streamd.errors import DeviceError, EndpointError, MessageError, RecordingError, UsageError
@@ -73,13 +74,14 @@ def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None, 
         KeysError: the daemon is beyond this machine, and our keys or its lack.
         EndpointError: the endpoint is none, or the daemon went away before it had all of a recording.
         RecordingError: the recording can't be read, or not to its end.
+        DeviceError: this process is to begin anew, and can't.
     """
     if child_of is not None:
         # Not SIGKILL: a command is asked to end before it is killed.
         parent.die_with(child_of, signal.SIGTERM)
     if not SOURCE_NAME.fullmatch(source):
         raise UsageError(f"source name {source[:80]!r}; expected lower-case letters, digits and -, at most 63")
-    stopping = _stop_on_signals(watch_stdin=child_of is not None)
+    stopping = _stop_on_signals(is_child=child_of is not None)
     link = Link(endpoint, source, keys_folder)
     agent = Agent(source, spec, link, stopping)
     try:
@@ -88,6 +90,8 @@ def run(source: str, spec: Spec, endpoint: str, *, child_of: int | None = None, 
         signal.setitimer(signal.ITIMER_REAL, 0)
         agent.close()
         link.close(round(LAST_WORD_SECONDS * 1000))
+    if agent.is_worn:
+        renew(stopping)
     return 0 if is_over or child_of is None else STOPPED
 
 
@@ -108,6 +112,7 @@ class Agent:
         self._pause = FIRST_PAUSE_SECONDS
         self._lacks = ""
         """Why there is no input."""
+        self._n_looks = 0
         self._was_wanted = False
 
         self._take: str | None = None
@@ -118,8 +123,8 @@ class Agent:
         self._outbox = Outbox(live=not (isinstance(spec, Recording) and spec.fast))
 
     def work(self) -> bool:
-        """Work until the audio is over, which is True, or a signal ends it; errors as `run`."""
-        while not self._stopping():
+        """Work until the audio is over, which is True, or a signal ends it, or it is worn; errors as `run`."""
+        while not (self._stopping() or self.is_worn):
             signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
             try:
                 self._turn()
@@ -134,6 +139,11 @@ class Agent:
                 raise
         self._end("shutdown", "the agent was stopped")
         return False
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it looked for its microphone so often, in vain, that its process is to be renewed."""
+        return self._n_looks >= MOST_LOOKS and self._audio is None and isinstance(self._spec, Microphone)
 
     def close(self) -> None:
         """Let go of the input."""
@@ -306,6 +316,7 @@ class Agent:
                 self._say_waiting()
             self._link.wait(min(TURN_SECONDS, self._open_at - now))
             return
+        self._n_looks += 1
         try:
             self._audio = _open(self._spec, self._source, self._stopping)
         except DeviceError as error:
@@ -313,6 +324,8 @@ class Agent:
             return
         self._lacks = ""
         self._opened_at = time.monotonic()
+        if self._silent_since is not None:
+            self._silent_since = self._opened_at  # until now there was nothing to answer
         audio = self._audio
         log.info("%s: captures %s at %d Hz", self._source, audio.device, audio.clock.sample_rate)
 
@@ -351,8 +364,12 @@ def _open(spec: Spec, source: str, stopping: Callable[[], bool]) -> AudioInput:
     return MicrophoneInput(spec)
 
 
-def _stop_on_signals(*, watch_stdin: bool) -> Callable[[], bool]:
-    """Return what tells whether this process was asked to end."""
+def _stop_on_signals(*, is_child: bool) -> Callable[[], bool]:
+    """Return what tells whether this process was asked to end.
+
+    To its daemon SIGHUP says to reload; sent to the whole service it is none of a child's business, nor of the
+    command that it runs, which inherits that.
+    """
     asked: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
@@ -360,4 +377,7 @@ def _stop_on_signals(*, watch_stdin: bool) -> Callable[[], bool]:
 
     signal.signal(signal.SIGTERM, note)
     signal.signal(signal.SIGINT, note)
-    return lambda: bool(asked) or (watch_stdin and parent.is_gone())
+    if is_child:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    heed_signals()
+    return lambda: bool(asked) or (is_child and parent.is_gone())

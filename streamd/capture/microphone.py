@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from types import ModuleType
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -53,9 +52,10 @@ class MicrophoneInput:
         """Open it.
 
         Raises:
-            DeviceError: PortAudio is missing, or there is no such microphone, or it can't be opened.
+            DeviceError: PortAudio is missing or fails, or there is no such microphone, or it can't be opened.
         """
         self._sounddevice = _fresh_portaudio()
+        self._errors = _errors_of(self._sounddevice)
         index, found = _choose(_microphones(self._sounddevice), spec.name)
         is_plugin = found.host_api == "ALSA" and "(hw:" not in found.name
         # A plug-in of ALSA takes any number of channels, and mixes for whoever asks for one.
@@ -81,7 +81,7 @@ class MicrophoneInput:
                     latency=LATENCY_SECONDS,
                 )
                 self._stream.start()
-        except self._sounddevice.PortAudioError as error:
+        except self._errors as error:
             asked = f"{self.clock.sample_rate} Hz, {n_channels} channels"
             raise DeviceError(f"microphone {found.name!r} can't be opened ({asked}): {_reason(error)}") from error
 
@@ -93,14 +93,15 @@ class MicrophoneInput:
         """
         try:
             data, overflowed = self._stream.read(n_samples)
-        except self._sounddevice.PortAudioError as error:
+            n_unread = self._stream.read_available if overflowed else 0
+        except self._errors as error:
             raise DeviceError(f"microphone {self.device} is gone: {_reason(error)}") from error
         samples = np.frombuffer(data, np.int16).reshape(-1, self._n_channels)
         now = time.monotonic()
         n_lost = 0
         if overflowed:
             # PortAudio says that samples were lost, not how many: those that our clock misses.
-            n_lost = max(1, self.clock.n_missing(now) - len(samples) - self._stream.read_available)
+            n_lost = max(1, self.clock.n_missing(now) - len(samples) - n_unread)
             self.clock.lost(n_lost)
         n_lost += self.clock.heard(len(samples), now)
         heard = from_pcm(samples if self._channel is None else samples[:, [self._channel]])
@@ -116,7 +117,7 @@ def list_microphones() -> list[MicrophoneInfo]:
     """Return the microphones that are there now.
 
     Raises:
-        DeviceError: PortAudio is missing.
+        DeviceError: PortAudio is missing, or fails.
     """
     return [info for _, info in _microphones(_fresh_portaudio())]
 
@@ -128,19 +129,36 @@ def _fresh_portaudio() -> ModuleType:
         known = sys.modules.get("sounddevice")
         try:
             import sounddevice
+
+            if known:
+                while sounddevice._initialized:  # it is not where the last start failed
+                    sounddevice._terminate()
+                sounddevice._initialize()
         except OSError as error:
             raise DeviceError(
                 "PortAudio is missing, which microphones need; install it: "
                 "`apt install libportaudio2` on Debian, `brew install portaudio` on macOS"
             ) from error
-        if known:
-            sounddevice._terminate()
-            sounddevice._initialize()
+        except Exception as error:  # of a class that can't be named: it lies in the module that fails to be imported
+            hint = "with ALSA, look at ~/.asoundrc and /etc/asound.conf"
+            raise DeviceError(f"PortAudio can't start: {_reason(error)}; {hint}") from error
     found: ModuleType = sounddevice
     return found
 
 
+def _errors_of(sounddevice: ModuleType) -> tuple[type[Exception], ...]:
+    """Return what sounddevice raises: also where PortAudio's own words are no UTF-8."""
+    return sounddevice.PortAudioError, UnicodeDecodeError
+
+
 def _microphones(sounddevice: ModuleType) -> list[tuple[int, MicrophoneInfo]]:
+    try:
+        return _listed(sounddevice)
+    except _errors_of(sounddevice) as error:
+        raise DeviceError(f"PortAudio can't list the microphones: {_reason(error)}") from error
+
+
+def _listed(sounddevice: ModuleType) -> list[tuple[int, MicrophoneInfo]]:
     host_apis = sounddevice.query_hostapis()
     try:
         default = sounddevice.query_devices(kind="input")["index"]
@@ -187,8 +205,13 @@ def _choose(microphones: list[tuple[int, MicrophoneInfo]], name: str | None) -> 
     return matching[0]
 
 
-def _reason(error: Any) -> str:
-    """Return PortAudio's reason in one line: sounddevice gives (text, code, (host API, code, text))."""
-    host = error.args[2] if len(error.args) > 2 else None
-    text = host[2] if host and host[2] else error.args[0] if error.args else "no reason given"
-    return " ".join(str(text).split())
+def _reason(error: Exception) -> str:
+    """Return the reason in one line: a PortAudioError holds (text, code, (host API, code, text))."""
+    match error.args:
+        case (str(), _, (_, _, str(text))) if text:
+            pass
+        case (str(text), *_) if not isinstance(error, UnicodeDecodeError):
+            pass
+        case _:
+            text = str(error) or "no reason given"
+    return " ".join(text.split())

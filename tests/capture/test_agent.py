@@ -200,6 +200,27 @@ def test_sigterm_says_bye_and_ends_at_once(recording: Path) -> None:
                 assert daemon.expect_after_others(Bye).reason == "shutdown"
 
 
+def test_a_hangup_sent_to_the_whole_service_interrupts_no_agent_nor_its_command() -> None:
+    spec = Command(arguments=("cat", "/dev/zero"), sample_rate=RATE)
+    with AudioSocket() as daemon, running_agent(daemon.endpoint, spec) as agent:
+        daemon.want(daemon.expect(Hello))
+        daemon.blocks(1)
+        process = psutil.Process(agent.pid)
+        for one in (process, *process.children(recursive=True)):
+            one.send_signal(signal.SIGHUP)
+        daemon.blocks(20)  # of the same take, without a bye
+        assert len(process.children()) == 2
+
+
+def test_an_agent_in_a_terminal_ends_with_it(recording: Path) -> None:
+    with AudioSocket() as daemon:
+        command = ["capture", "kitchen", "--recording", str(recording), "--repeat", "--endpoint", daemon.endpoint]
+        with subprocess.Popen([sys.executable, "-m", "streamd", *command], stderr=subprocess.DEVNULL) as agent:
+            daemon.expect(Hello)
+            agent.send_signal(signal.SIGHUP)
+            assert agent.wait(5) == -signal.SIGHUP
+
+
 def test_a_daemon_that_closes_the_pipe_ends_its_agent(recording: Path) -> None:
     with AudioSocket() as daemon, running_agent(daemon.endpoint, Recording(path=str(recording), repeat=True)) as agent:
         daemon.want(daemon.expect(Hello))

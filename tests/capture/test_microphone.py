@@ -16,10 +16,11 @@ import soundfile
 
 from streamd.blocks import Bye, Hello, Waiting
 from streamd.capture import microphone as module
+from streamd.capture.agent import STOPPED
 from streamd.capture.microphone import MicrophoneInput
 from streamd.capture.specs import Microphone
 from streamd.errors import DeviceError
-from tests.agents import AudioSocket, running_agent
+from tests.agents import AudioSocket, ended, running_agent
 from tests.conftest import FakeMicrophone
 
 RATE = 16_000
@@ -106,13 +107,71 @@ def test_missing_portaudio_is_one_line_that_says_what_to_install(tmp_path: Path)
         assert "brew install portaudio" in detail
 
 
+@pytest.fixture
+def broken_alsa(microphone: FakeMicrophone, tmp_path: Path) -> Path:
+    """A home whose .asoundrc lacks a brace."""
+    broken = tmp_path / ".asoundrc"
+    broken.write_text("pcm.!default {\n type pulse\n")
+    microphone.environment["HOME"] = str(tmp_path)
+    return broken
+
+
+def test_a_portaudio_that_cannot_start_is_waited_for_and_says_why(
+    microphone: FakeMicrophone, broken_alsa: Path
+) -> None:
+    with AudioSocket() as daemon, running_agent(daemon.endpoint, Microphone(), microphone.environment) as agent:
+        waiting = daemon.expect(Waiting)
+        assert "PortAudio can't start: " in waiting.detail
+        assert "look at ~/.asoundrc" in waiting.detail
+        assert daemon.expect(Waiting, 5) == waiting
+        broken_alsa.unlink()
+        hello = daemon.expect_after_others(Hello)
+        assert hello.device == "default (ALSA)"
+        daemon.want(hello)
+        daemon.blocks(1)
+        agent.terminate()
+        assert ended(agent) == (STOPPED, "")
+
+
+def test_a_portaudio_that_fails_between_two_looks_is_waited_for_too(
+    microphone: FakeMicrophone, broken_alsa: Path
+) -> None:
+    written = broken_alsa.read_text()
+    broken_alsa.unlink()
+    with (
+        AudioSocket() as daemon,
+        running_agent(daemon.endpoint, Microphone(name="USB"), microphone.environment) as agent,
+    ):
+        assert "there is no microphone 'USB'" in daemon.expect(Waiting).detail
+        broken_alsa.write_text(written)
+        waiting = daemon.expect(Waiting)
+        while "no microphone" in waiting.detail:
+            waiting = daemon.expect(Waiting)
+        assert "PortAudio can't start" in waiting.detail
+        broken_alsa.unlink()
+        while "can't start" in waiting.detail:
+            waiting = daemon.expect(Waiting)
+        assert "there is no microphone 'USB'" in waiting.detail
+        agent.terminate()
+        assert ended(agent) == (STOPPED, "")
+
+
+def test_a_portaudio_that_cannot_start_is_one_line_of_devices(microphone: FakeMicrophone, broken_alsa: Path) -> None:
+    command = [sys.executable, "-m", "streamd", "devices"]
+    told = subprocess.run(command, env=microphone.environment, capture_output=True, text=True, check=False)
+    assert told.returncode == DeviceError.exit_code
+    assert told.stderr.startswith("streamd: PortAudio can't start: ")
+    assert told.stderr.count("\n") == 1
+
+
 class _Stream:
     """PortAudio's stream as it would be: a ramp in every channel, and an overflow when the test says so."""
+
+    read_available: Any = 0
 
     def __init__(self, samplerate: int, channels: int, **_: Any) -> None:
         self.opened = (samplerate, channels)
         self.overflowed = False
-        self.read_available = 0
         self._n_channels = channels
 
     def start(self) -> None: ...
@@ -208,3 +267,34 @@ def test_an_overflow_is_counted_by_the_monotonic_clock(monkeypatch: pytest.Monke
     # An overflow that the clock doesn't see has lost something all the same.
     device._stream.read_available = 480_000
     assert device.read(4800).n_lost == 1
+
+
+def test_what_fails_behind_an_open_microphone_is_a_lost_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def __get__(self, stream: _Stream, _: type[_Stream]) -> int:
+            raise RuntimeError("Unanticipated host error", -9999, (0, -19, "No such device"))
+
+    _portaudio(monkeypatch, HARDWARE)
+    device = MicrophoneInput(Microphone())
+    monkeypatch.setattr(_Stream, "read_available", Gone(), raising=False)
+    device._stream.overflowed = True
+    with pytest.raises(DeviceError, match=r"USB PnP .* is gone: No such device"):
+        device.read(4800)
+
+
+def test_a_list_of_devices_that_cannot_be_had_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(error: Exception) -> Any:
+        raise error
+
+    _portaudio(monkeypatch, HARDWARE)
+    fake = module._fresh_portaudio()
+    for error, said in (
+        (RuntimeError("PortAudio not initialized", -10000), "can't list the microphones: PortAudio not initialized"),
+        (
+            UnicodeDecodeError("utf-8", b"caf\xe9", 3, 4, "unexpected end of data"),
+            "can't list .* unexpected end of data",
+        ),
+    ):
+        monkeypatch.setattr(fake, "query_hostapis", lambda error=error: fail(error))
+        with pytest.raises(DeviceError, match=said):
+            module.list_microphones()
