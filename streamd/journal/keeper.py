@@ -6,7 +6,7 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamd.errors import MessageError
@@ -30,7 +30,9 @@ _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 class Keeper:
     """Keeps messages in the database of a spec, and says why where it can't; it is opened anew after each failure."""
 
-    def __init__(self, spec: JournalSpec) -> None:
+    def __init__(self, spec: JournalSpec, on_busy: Callable[[], None] = lambda: None) -> None:
+        """Keep nothing yet; on_busy is called again and again while anything here takes long."""
+        self._on_busy = on_busy
         self._troubles = {"store": "", "sync": ""}
         """What can't be done now, and why in words: what has no room in the file may still have some in its log."""
         self._spec = spec
@@ -138,12 +140,12 @@ class Keeper:
         if self._store is None:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                self._store = Store(self._file, is_checked=self._is_checked)
+                self._store = Store(self._file, is_checked=self._is_checked, on_busy=self._on_busy)
             except sqlite3.DatabaseError as error:
                 if not _is_broken(error):
                     raise
                 self._set_aside(error)
-                self._store = Store(self._file, is_checked=False)
+                self._store = Store(self._file, is_checked=False, on_busy=self._on_busy)
             self._is_checked = True
             self._first_id = min(self._first_id, self._store.newest_id() + 1)  # a file that is begun anew has less
         return self._store

@@ -27,6 +27,8 @@ from streamd.pipe import FrameReader
 log = logging.getLogger("streamd.journal")
 
 RETRY_SECONDS = 1.0
+BUSY_SECONDS = 3.0
+"""Who is busy with its file for longer says so, every second: a journal that says nothing is taken for hung."""
 READ_BYTES = 256 << 10
 MOST_AT_ONCE = 1000
 """Messages of one transaction."""
@@ -49,7 +51,9 @@ class Server:
         """Read frames from one file, and write reports to another."""
         self._run = start.run
         self._parent = os.getppid()
-        self._keeper = Keeper(start.spec)
+        self._file = start.spec.file
+        self._keeper = Keeper(start.spec, self._on_busy)
+        self._say_busy_at = time.monotonic() + BUSY_SECONDS
         self._frames, self._reports = frames, reports
         for file in (frames, reports):
             os.set_blocking(file, False)
@@ -76,7 +80,9 @@ class Server:
         next_rest = time.monotonic() + 1
         while not self._is_over:
             self._bind()
-            for ready in self._wait(next_rest):
+            to_do = self._wait(next_rest)
+            self._say_busy_at = time.monotonic() + BUSY_SECONDS
+            for ready in to_do:
                 if ready == self._frames:
                     self._read()
                 elif ready is self._history:
@@ -142,17 +148,23 @@ class Server:
         self._is_whole = True
         return True
 
-    def _report(self) -> Report:
+    def _report(self, busy: str = "") -> Report:
         return Report(
             pid=os.getpid(),
             n_confirmed=self._n_confirmed,
-            trouble=self._keeper.trouble,
+            trouble=self._keeper.trouble or busy,
             counters=self._counters.read(),
         )
 
-    def _say(self, *, again: bool = False) -> None:
+    def _on_busy(self) -> None:
+        """SQLite is in the middle of something."""
+        if time.monotonic() >= self._say_busy_at:
+            self._say(again=True, busy=f"{self._file}: it is being looked through")
+            self._say_busy_at = time.monotonic() + 1
+
+    def _say(self, *, again: bool = False, busy: str = "") -> None:
         """Tell the daemon how far it is, if that has changed, or again; what it has no room for is said later."""
-        report = self._report()
+        report = self._report(busy)
         if report != self._said or (again and not self._unsaid):
             self._unsaid.append(msgspec.json.encode(report))
             self._said = report

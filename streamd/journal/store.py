@@ -7,9 +7,11 @@ any process at once, and a power cut once it was checkpointed. Times are whole m
 from __future__ import annotations
 
 import itertools
+import logging
 import sqlite3
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -22,9 +24,15 @@ from streamd.history import MOST_ON_A_PAGE, Missing, Newest, Page, Since, place_
 from streamd.journal.contract import LeftOpen
 from streamd.wall import EARLIEST, STEP_SECONDS
 
+log = logging.getLogger("streamd.journal")
+
 MOST_BYTES_ON_A_PAGE = 512 << 10
 BUSY_SECONDS = 5.0
 """How long another process may hold the database: the journal of a daemon that has died, at its end."""
+CHECK_SECONDS = 20.0
+"""How long a file is looked through at most before it is used: events wait in memory meanwhile."""
+N_STEPS_BETWEEN_WORDS = 100_000
+"""Of SQLite's machine: some milliseconds, where no disk has to be waited for."""
 N_TIDIED_AT_ONCE = 2000
 MOST_AGED_AT_ONCE = 0.1
 """The part of all messages that may go for its age at one look."""
@@ -58,12 +66,19 @@ class Store:
         sqlite3.Error: it can't be opened, is broken, or is of another version.
     """
 
-    def __init__(self, file: Path, *, is_checked: bool) -> None:
-        """Open a database, or make one; is_checked: somebody has looked through all of it already."""
+    def __init__(self, file: Path, *, is_checked: bool, on_busy: Callable[[], None] = lambda: None) -> None:
+        """Open a database, or make one.
+
+        Args:
+            file: the database.
+            is_checked: somebody has looked through all of it already.
+            on_busy: called again and again while anything here takes long.
+        """
         self.file = file
         self._database = sqlite3.connect(
             f"file:{quote(str(file))}?mode=rwc", uri=True, timeout=BUSY_SECONDS, isolation_level=None
         )
+        self._database.set_progress_handler(on_busy, N_STEPS_BETWEEN_WORDS)
         try:
             self._prepare()
             if not is_checked:
@@ -87,8 +102,29 @@ class Store:
             self._database.executescript(_SCHEMA)
 
     def _check(self) -> None:
-        (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
+        is_late = threading.Event()
+
+        def give_up() -> None:
+            is_late.set()  # before the interrupt: an SQLite that was interrupted may take what it has not seen for lost
+            self._database.interrupt()
+
+        timer = threading.Timer(CHECK_SECONDS, give_up)
+        timer.start()
+        try:
+            (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.OperationalError:
+            if not is_late.is_set():
+                raise
+        finally:
+            timer.cancel()
+            timer.join()
+        if is_late.is_set():
+            log.warning(
+                "%s: looked through for %g s, and not to its end: damage in the rest shows when that is read",
+                self.file,
+                CHECK_SECONDS,
+            )
+        elif found != "ok":
             raise sqlite3.DatabaseError(str(found).replace("\n", " "))
 
     def is_there(self) -> bool:

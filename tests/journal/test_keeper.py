@@ -174,6 +174,20 @@ def test_a_damaged_database_is_set_aside_with_one_line_and_a_new_one_begun(
     assert (tmp_path / "journal.db.broken").exists()
 
 
+def test_a_database_that_takes_long_to_look_through_is_used_before_all_of_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = messages(2_000)
+    with closing(Keeper(spec(tmp_path))) as keeper:
+        keeper.keep(sent)
+    monkeypatch.setattr(storing, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(storing, "N_STEPS_BETWEEN_WORDS", 10_000)
+    with closing(Keeper(spec(tmp_path), on_busy=lambda: time.sleep(0.5))) as keeper:  # as a slow disk does it
+        assert everything(keeper) == sent
+    assert "journal.db: looked through for 0.2 s, and not to its end" in caplog.text
+    assert not (tmp_path / "journal.db.broken").exists()
+
+
 def test_a_database_of_another_version_is_left_as_it_is_and_events_wait_until_somebody_decides(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

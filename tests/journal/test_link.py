@@ -6,9 +6,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from streamd.counters import Counters
 from streamd.events import encode
 from streamd.journal.backlog import backlog_file
 from streamd.journal.contract import Report
+from streamd.journal.keeper import Keeper
 from streamd.journal.link import JournalLink
 from streamd.pipe import Pipe
 from tests import samples
-from tests.journal.test_keeper import spec
+from tests.journal.test_keeper import messages, spec
 
 PATIENCE_SECONDS = 20.0
 STALE_SECONDS = 2.0
@@ -37,9 +39,10 @@ class Linked:
     childs_end: socket.socket
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, command: Sequence[str] = ()) -> None:
         """Start the journal's process."""
-        self.process = subprocess.Popen(self.link.command, stdin=subprocess.PIPE, stdout=self.link.output, bufsize=0)
+        command = command or self.link.command
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.link.output, bufsize=0)
         assert self.process.stdin is not None
         pipe, pid = Pipe(self.process.stdin), self.process.pid
         self.link.attach(lambda: pipe, lambda: pid)
@@ -96,6 +99,36 @@ def test_a_journal_in_trouble_gets_on_as_long_as_it_says_so_and_no_longer(linked
         assert time.monotonic() < deadline + 4 * PATIENCE_SECONDS
         linked.hear(0.1)
     assert linked.link.n_waiting == 0
+    linked.link.close()
+
+
+SLOW = """
+import sys, time
+from streamd.journal import __main__, server, store
+store.N_STEPS_BETWEEN_WORDS = 10_000
+server.BUSY_SECONDS = 0.3
+on_busy = server.Server._on_busy
+server.Server._on_busy = lambda self: (time.sleep(0.15), on_busy(self))[1]
+__main__.main(sys.argv[1:])
+"""
+"""A journal whose disk is slow."""
+
+
+def test_a_journal_that_looks_through_a_large_file_says_so_and_gets_on(linked: Linked, tmp_path: Path) -> None:
+    with closing(Keeper(spec(tmp_path / "folder"))) as keeper:
+        keeper.keep(messages(20_000, run="before"))
+    linked.start([sys.executable, "-c", SLOW, linked.link.command[-1]])
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    linked.link.keep(encode(samples.STATE))
+    while "journal.db: it is being looked through" not in linked.link.state()[1]:
+        assert time.monotonic() < deadline
+        linked.hear(0.1)
+    assert linked.hear(1.2 * STALE_SECONDS) < STALE_SECONDS
+    assert "looked through" in linked.link.state()[1]
+    while linked.link.n_waiting:
+        assert time.monotonic() < deadline + PATIENCE_SECONDS
+        linked.hear(0.1)
+    assert linked.link.state() == ("kept", "")
     linked.link.close()
 
 
