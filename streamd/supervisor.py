@@ -199,21 +199,23 @@ class Supervisor:
 
     def stop(self, timeout_seconds: float) -> None:
         """End all children: asked first (by SIGTERM or the end of their input), killed as groups after the time-out."""
-        running = [child.process for child in self._children.values() if child.process]
+        running = [(child.name, child.process) for child in self._children.values() if child.process]
         for child in self._children.values():
             if child.process and not child.is_ending:  # which a signal might end before it has read all
                 child.process.terminate()
         deadline = time.monotonic() + timeout_seconds
-        for process in running:
+        for name, process in running:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                log.warning("process %d does not end by itself; killed", process.pid)
+                log.warning("%s: process %d does not end by itself; killed", name, process.pid)
             _kill_group(process.pid)
             try:
                 process.wait(KILL_SECONDS)
             except subprocess.TimeoutExpired:
-                log.warning("process %d hangs in the kernel, where not even SIGKILL ends it; left behind", process.pid)
+                log.warning(
+                    "%s: process %d hangs in the kernel, where not even SIGKILL ends it; left behind", name, process.pid
+                )
             _close_input(process)
         self._children.clear()
 

@@ -203,7 +203,8 @@ def test_stop_leaves_a_child_behind_that_not_even_sigkill_ends(
             patched.setattr(supervisor, "_kill_group", lambda pid: None)  # all that it does to one on a hung disk
             children.stop(0.1)
         assert process.poll() is None
-        assert f"process {process.pid} hangs in the kernel" in caplog.text
+        assert f"journal: process {process.pid} does not end by itself; killed" in caplog.text
+        assert f"journal: process {process.pid} hangs in the kernel" in caplog.text
     finally:
         process.kill()
         process.wait()

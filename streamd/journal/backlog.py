@@ -130,6 +130,16 @@ class Backlog:
         return len(self._waiting) + len(self._sent)
 
     @property
+    def n_left(self) -> int:
+        """How many messages are not confirmed; questions don't count."""
+        return sum(outlives for _, outlives in itertools.chain(self._sent, self._waiting))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file has all of them; else some are in this process alone."""
+        return self._end >= 0
+
+    @property
     def n_waiting(self) -> int:
         """How many were not sent to the journal that runs now."""
         return len(self._waiting)

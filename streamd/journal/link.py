@@ -205,7 +205,7 @@ class JournalLink:
         end_input()
 
     def close(self) -> None:
-        """Hear the last word of a journal that has ended; what it has not confirmed waits for the next daemon."""
+        """Hear the last word of a journal that has ended; say what still waits, which is for the next daemon."""
         while len(self._backlog):
             try:
                 report = decode_report(self._socket.recv(MOST_BYTES))
@@ -217,4 +217,13 @@ class JournalLink:
             if report.pid == self._pid:
                 self._backlog.confirm(report.n_confirmed - self._n_confirmed)
                 self._n_confirmed = report.n_confirmed
+        if n_left := self._backlog.n_left:
+            log.warning(
+                "%d events and states are not stored: %s; %s in %s for the next daemon, and a reboot before that takes"
+                " them",
+                n_left,
+                self._told or self._spec.file,
+                "they wait" if self._backlog.is_whole else "only some of them wait",
+                self._backlog.file,
+            )
         self._backlog.close()

@@ -233,6 +233,7 @@ def test_without_room_in_memory_it_goes_on_and_says_so(
         assert backlog.add(b"one")
         assert backlog.add(b"two")
     assert caplog.text.count("what waits for the journal is in memory alone") == 1
+    assert (backlog.n_left, backlog.is_whole) == (2, False)
     assert unsent(backlog) == [b"one", b"two"]
     backlog.confirm(2)
     backlog.add(b"three")

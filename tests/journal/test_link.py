@@ -132,6 +132,31 @@ def test_a_journal_that_looks_through_a_large_file_says_so_and_gets_on(linked: L
     linked.link.close()
 
 
+def test_what_is_not_stored_at_the_end_is_said_with_its_number_and_its_place(
+    linked: Linked, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "folder").touch()
+    linked.start()
+    for payload in messages(3):
+        linked.link.keep(payload)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while "File exists" not in linked.link.state()[1]:
+        assert time.monotonic() < deadline
+        linked.hear(0.1)
+    linked.end()
+    linked.link.close()
+    [line] = [record.getMessage() for record in caplog.records if "not stored" in record.getMessage()]
+    assert "3 events and states are not stored" in line
+    assert "File exists" in line
+    assert f"they wait in {backlog_file(Path(linked.link.file))} for the next daemon" in line
+    assert "reboot" in line
+
+
+def test_a_link_that_ends_with_nothing_left_says_nothing(linked: Linked, caplog: pytest.LogCaptureFixture) -> None:
+    linked.link.close()  # its question was never answered
+    assert caplog.text == ""
+
+
 def test_the_last_word_of_a_journal_counts_though_one_before_it_is_broken(
     linked: Linked, caplog: pytest.LogCaptureFixture
 ) -> None:
