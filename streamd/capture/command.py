@@ -25,6 +25,8 @@ HEADER_SECONDS = 10.0
 """A WAV header must be there by then."""
 STALL_SECONDS = 10.0
 """A program that writes nothing for this long is ended and started again: a camera is gone, a connection hangs."""
+MOST_UNENDED_BYTES = 4096
+"""What a program says on one line beyond this is cut into several."""
 _AHEAD_SECONDS = 1.0
 _FASTEST = 1.01
 """A program may run ahead of real time by a second, and by a clock 1 % fast: one that reads a file would
@@ -149,13 +151,22 @@ class CommandInput:
         said = os.read(self._stderr, 1 << 16)
         if not said:
             self._poll.unregister(self._stderr)
-        *lines, self._said = (self._said + said).replace(b"\r", b"\n").split(b"\n")
-        if len(self._said) > 4096 or not said:
-            lines, self._said = [*lines, self._said], b""
+        *lines, rest = (self._said + said).split(b"\n")
         for line in lines:
-            if text := line.decode("utf-8", "replace").strip():
-                self._last_line = text
-                log.warning("%s: %s", self._source, text)
+            self._note(line.rstrip(b"\r"))
+        # What ends in \r is to be overwritten: the progress of ffmpeg or curl, twice a second.
+        *before, rest = rest.rsplit(b"\r", 2)
+        if before and (text := _text(before[-1])):
+            self._last_line = text
+        if len(rest) > MOST_UNENDED_BYTES or not said:
+            self._note(rest)
+            rest = b""
+        self._said = b"\r".join([*before[-1:], rest])  # it may be the \r of \r\n
+
+    def _note(self, line: bytes) -> None:
+        if text := _text(line.rpartition(b"\r")[2]):
+            self._last_line = text
+            log.warning("%s: %s", self._source, text)
 
     def _how_it_ended(self) -> str:
         how = self._running.how_it_ended()
@@ -165,3 +176,7 @@ class CommandInput:
         except (BlockingIOError, KeyError):
             pass  # somebody else holds its standard error, or all of it was read
         return f"{self._program} {how}" + (f": {self._last_line}" if self._last_line else "")
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace").strip()

@@ -182,7 +182,7 @@ def test_what_can_not_be_run_or_heard_is_waited_for_with_the_reason() -> None:
 
 
 def test_what_a_program_says_is_passed_on_with_the_name_of_the_source() -> None:
-    spec = Command(arguments=("sh", "-c", "echo one >&2; printf 'two\\rthree' >&2; exec sleep 1"), sample_rate=RATE)
+    spec = Command(arguments=("sh", "-c", "echo one >&2; printf 'two\\r\\nthree' >&2; exec sleep 1"), sample_rate=RATE)
     with AudioSocket() as daemon, running_agent(daemon.endpoint, spec) as agent:
         daemon.want(daemon.expect(Hello))
         daemon.expect_after_others(Bye)
@@ -193,6 +193,22 @@ def test_what_a_program_says_is_passed_on_with_the_name_of_the_source() -> None:
             "kitchen: two",
             "kitchen: three",
         ]
+
+
+def test_progress_that_a_program_writes_over_itself_is_not_logged_but_its_last_is_known() -> None:
+    # As ffmpeg does without -nostats, also where there is no terminal.
+    says = [r"ready\n", *(rf"time=00:00:0{n}\r" for n in range(5)), r"time\r", r"\nlate\r", r"bad frame\r\n"]
+    says += [r"time=00:00:06\r", r"time=00:00:07\r"]
+    program = "".join(f"printf '{one}' >&2; sleep 0.05;" for one in says)
+    with (
+        AudioSocket() as daemon,
+        running_agent(daemon.endpoint, Command(arguments=("sh", "-c", program), sample_rate=RATE)) as agent,
+    ):
+        daemon.want(daemon.expect(Hello))
+        assert daemon.expect_after_others(Bye).detail == "sh ended with code 0: time=00:00:07"
+        agent.terminate()
+        _, told = agent.communicate(timeout=5)
+        assert told.splitlines() == ["kitchen: ready", "kitchen: time", "kitchen: bad frame"]
 
 
 @pytest.mark.parametrize("as_group", [False, True], ids=["alone", "as a group"])
