@@ -18,6 +18,7 @@ from streamd import wall
 from streamd.blocks import Block, Bye, Hello, Want, block_take
 from streamd.counters import Counters
 from streamd.detector import Detection, Hop
+from streamd.displaced import Displaced
 from streamd.events import AudioGap, ClockReport, EndReason, SignalProblem, SourceStatus, at, slug
 from streamd.listeners import Listener, wants_of
 from streamd.losses import Losses
@@ -63,6 +64,7 @@ class LiveSource:
     """… and at which audio of it last came."""
     _clock_news: wall.ClockNews = field(default_factory=wall.ClockNews)
     _wait_told_at: float = 0.0
+    _displaced: Displaced | None = None
     _takes: dict[int, Take] = field(default_factory=dict)
     _listening: dict[int, list[Listener]] = field(init=False, default_factory=dict)
     """Who hears a take, by its sample rate."""
@@ -166,6 +168,7 @@ class LiveSource:
 
     def begin(self, hello: Hello) -> None:
         """Accept a take; the one before it is over."""
+        self._displaced = Displaced(self.hello) if self._takes and self.hello else None
         self.close("device")
         self.hello = hello
         self.progress_at = time.monotonic()
@@ -249,6 +252,8 @@ class LiveSource:
             self.progress_at = self.heard_at = time.monotonic()
             return True  # a rate that another source of the same agent needs
         self.counters.add("blocks.wrong_take")
+        if self._displaced and self.hello and (words := self._displaced.words(header, self.hello)):
+            log.warning("%s: %s", self.name, words)
         return self.status == "live"
 
     def _begin_or_skip(self, take: Take, header: Block) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamd import sources, wall
+from streamd import displaced, sources, wall
 from streamd.blocks import Block, Bye, Hello, block_take
 from streamd.counters import Counters
 from streamd.detector import Detector
@@ -70,12 +70,12 @@ class Rig:
         for hop in listener.detector.step():
             self.source.heard(listener, hop)
 
-    def hello(self, take: str, clock_id: str = HERE, *, live: bool = True) -> None:
+    def hello(self, take: str, clock_id: str = HERE, *, live: bool = True, host: str = "pi") -> None:
         """An agent begins a take."""
         hello = Hello(
             sources=("kitchen",),
             take=take,
-            host="pi",
+            host=host,
             clock_id=clock_id,
             device="a fake",
             native_rate=SAMPLE_RATE,
@@ -676,3 +676,40 @@ def test_what_is_wrong_with_a_signal_is_told_when_it_begins_and_when_it_is_over(
     assert [state.status for state in (silent, good, gone)] == ["live", "live", "starting"]
     assert silent.detail == "hears a fake; digital silence: every sample is 0; is the input muted?"
     assert silent.take == "one-8000"
+
+
+def test_two_agents_of_one_name_are_told_once_with_what_each_is(
+    model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_rig(model) as rig:
+        rig.hello("one")
+        rig.hear(sound(0.1))
+        rig.hello("two", host="attic-pi")
+        for n in range(5):
+            rig.hear(sound(0.1), n * 800, "two")
+            rig.hear(sound(0.1), 800 + n * 800, "one")
+        assert "two agents" not in caplog.text, "the first may have been started again: that was on its way"
+        monkeypatch.setattr(displaced, "UNDERWAY_SECONDS", 0.0)
+        for n in range(5, 10):
+            rig.hear(sound(0.1), n * 800, "two")
+            rig.hear(sound(0.1), 800 + n * 800, "one")
+        (told,) = [record for record in caplog.records if "two agents" in record.message]
+        assert told.levelname == "WARNING"
+        assert told.message == (
+            "kitchen: two agents speak for it: a fake on attic-pi is heard, and a fake on pi, which was heard before, "
+            "sends in vain; stop one, or give it a name of its own"
+        )
+
+
+def test_an_agent_that_says_bye_and_comes_again_is_no_second_one(
+    model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(displaced, "UNDERWAY_SECONDS", 0.0)
+    with a_rig(model) as rig:
+        rig.hello("one")
+        rig.hear(sound(0.1))
+        rig.source.end(Bye(sources=("kitchen",), take="one", reason="device", detail="pulled out"))
+        rig.hello("two")
+        rig.hear(sound(0.1), 0, "two")
+        rig.hear(sound(0.1), 800, "one")
+        assert "two agents" not in caplog.text
