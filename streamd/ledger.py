@@ -41,6 +41,8 @@ class Ledger:
         self._goes_on = False
         """Whether there was an earlier life, which had all States that are older than history's answer."""
         self._first_base: int | None = None
+        self._is_order_known = True
+        """Whether a run that comes on the wire is known to be over, or not older than those of history."""
 
     def resume(self, run: str, source: str, seq: int) -> None:
         """What came up to this number of a run was had in an earlier life of the client."""
@@ -54,6 +56,7 @@ class Ledger:
         From now on, all of a source that history knows nothing of is ours.
         """
         self._first_base = 0
+        self._is_order_known = False
         if self._goes_on:
             for place in self._places.values():
                 place.state_seq = max(place.state_seq, place.base_seq or 0)
@@ -62,6 +65,22 @@ class Ledger:
             seq = max(each.seq, self._resumed.get((each.run, each.source), 0))
             place = _Place(each.run, seq, seq, state_seq=seq if self._goes_on else 0)
             self._places.setdefault((each.host, each.source), place)
+
+    def is_unclear(self, message: Event | State | Heartbeat) -> bool:
+        """Tell whether nobody here knows if the run of a message came before or after what history showed.
+
+        So it is with what waited while history was read, if its run said nothing since the time that was asked for.
+        """
+        if self._is_order_known or message.run in self._over:
+            return False
+        return any(place.run not in {message.run, *self._over} for place in self._places.values())
+
+    def clear(self, run: str, *, is_over: bool) -> None:
+        """Note whether another run has followed one that was unclear."""
+        if is_over:
+            self._over.add(run)
+        else:
+            self._is_order_known = True
 
     def before(self, message: Event | State | Heartbeat) -> Since | None:
         """Return what to ask for what the source of a message said before its run, as far as that was not had; or None.
@@ -91,6 +110,7 @@ class Ledger:
         """
         if message.run in self._over:
             return None, is_past
+        self._is_order_known = self._is_order_known or not is_past
         if is_past and message.run != self._run_of_history:
             self._over.add(self._run_of_history)
             self._run_of_history = message.run

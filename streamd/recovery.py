@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from streamd.errors import EndpointError, MessageError
-from streamd.events import Event, Message, State, decode
+from streamd.events import Event, Heartbeat, Message, State, decode
 from streamd.gap import Gap
 from streamd.history import Missing, Page, Refused, Since
 from streamd.ledger import Ledger
@@ -41,8 +41,15 @@ class _Question:
     """Monotonic; None: it has not begun to count."""
     before_run: str = ""
     """Of a Since: the run at which it ends."""
+    of_run: str = ""
+    """Of a Since: the run of which it asks whether another one has followed."""
     refusal: str = ""
     """Why the journal did not answer it when it was asked last, in words."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is what a client begins with."""
+        return isinstance(self.request, Since) and not (self.before_run or self.of_run)
 
 
 class Recovery:
@@ -76,6 +83,12 @@ class Recovery:
         """Ask for what a source said before a run: nobody here knows how much."""
         self._questions.append(_Question(request, None, run))
 
+    def want_order(self, message: Event | State | Heartbeat) -> None:
+        """Ask whether another run has followed the one of a message."""
+        seq = message.last_seq if isinstance(message, Heartbeat) else message.seq
+        request = Since(after=f"{message.run}-{message.source}-{seq}", only_if_known=True)
+        self._questions.append(_Question(request, None, of_run=message.run))
+
     def work(self, *, daemon_is_there: bool) -> list[Found]:
         """Do what can be done now, and return what was found, in its order.
 
@@ -96,6 +109,8 @@ class Recovery:
             self._is_asked = False
             if question.before_run and isinstance(question.request, Since):
                 return self._heard_between(question, question.request, answer)
+            if question.of_run and isinstance(question.request, Since):
+                return self._heard_order(question, question.request, answer)
             if isinstance(question.request, Since):
                 return self._heard_since(question, question.request, answer)
             return self._heard_missing(question, question.request, answer)
@@ -107,7 +122,7 @@ class Recovery:
         return []
 
     def _patience(self, question: _Question) -> float:
-        if isinstance(question.request, Since) and not question.before_run:
+        if question.is_first:
             return SINCE_PATIENCE_SECONDS
         if not self.is_kept:
             return 0.0
@@ -125,9 +140,11 @@ class Recovery:
 
     def _give_up(self, question: _Question) -> list[Found]:
         request, why = question.request, question.refusal
-        if isinstance(request, Since) and not question.before_run:
+        if question.is_first:
             raise EndpointError(f"{self.past.endpoint}: a daemon is there, but no history{why}; is its journal off?")
-        if isinstance(request, Since) and self.is_kept:
+        if question.of_run:
+            self._ledger.clear(question.of_run, is_over=False)
+        elif isinstance(request, Since) and self.is_kept:
             log.warning(
                 "%s: what was published %s, before the next run, is not known: no answer%s",
                 self.past.endpoint,
@@ -167,6 +184,15 @@ class Recovery:
             question.request = msgspec.structs.replace(request, cursor=page.next)
             question.give_up_at = None
         return found
+
+    def _heard_order(self, question: _Question, request: Since, page: Page) -> list[Found]:
+        is_over = any(message.run != question.of_run for message, _ in _messages(page))
+        if is_over or page.next is None:
+            self._ledger.clear(question.of_run, is_over=is_over)
+            self._done()
+        else:
+            question.request = msgspec.structs.replace(request, cursor=page.next)
+        return []
 
     def _heard_missing(self, question: _Question, request: Missing, page: Page) -> list[Found]:
         found: list[Found] = []

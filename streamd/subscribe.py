@@ -244,6 +244,10 @@ class Subscription:
         if isinstance(message, Event | State | Heartbeat):
             if isinstance(message, State) and self._recovery is not None:
                 self._recovery.is_kept = message.journal in ("kept", "behind")
+            if self._recovery is not None and self._ledger.is_unclear(message):
+                self._unread.appendleft(frames)
+                self._recovery.want_order(message)
+                return
             is_news = self._enter(message)
         if is_news and self._recovery is not None and self._recovery.is_busy:
             self._held = message, frames[1]

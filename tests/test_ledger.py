@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import zmq
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamd import recovery
@@ -148,6 +148,9 @@ class Client:
     def __init__(self, world: World, since: str | datetime | None = None, sources: list[str] | None = None) -> None:
         self.told: list[Published] = []
         self.gaps: list[Gap] = []
+        self.begins: dict[str, int] = {}
+        """How much was published before a source's first event or heartbeat was heard, or its next run began."""
+        self._first_runs: dict[str, str] = {}
         self._world = world
         self._subscription = Subscription("ipc:///nobody/events.sock", sources=sources, since=since)
         assert self._subscription._recovery is not None
@@ -158,6 +161,12 @@ class Client:
 
     def hear(self, messages: list[Message] | list[Published]) -> None:
         for message in messages:
+            published = self._world.published
+            if self._first_runs.setdefault(message.source, message.run) != message.run:
+                begin_of_run = next(n for n, each in enumerate(published) if each.run == message.run)
+                self.begins.setdefault(message.source, begin_of_run)
+            elif not isinstance(message, State):
+                self.begins.setdefault(message.source, len(published) - isinstance(message, Event))
             if message.source in self._sources:
                 self._subscription._unread.append([b"topic/", encode(message)])
 
@@ -236,6 +245,8 @@ def places(messages: list[Published], source: str) -> list[Place]:
     return [(message.run, message.source, message.seq) for message in messages if message.source == source]
 
 
+TAKES_ALL = ("the client takes all", "", False)
+STARTS_AGAIN = ("the daemon is started again", "", False)
 some_acts = st.lists(an_act, max_size=40)
 
 
@@ -248,13 +259,16 @@ def test_who_listens_is_told_all_from_the_first_event_or_heartbeat_on(before: li
         client.close()
         assert client.gaps == []
         for source in SOURCES:
-            told, published = places(client.told, source), places(world.published, source)
-            assert len(told) == len(set(told))
-            # The last State from before that is news, too, when it is sent again.
-            rest = [place for place in told if place != min(told, key=published.index)]
-            assert rest == published[len(published) - len(rest) :]
+            begin = client.begins.get(source, len(world.published))
+            # A State that was heard before is told, too.
+            earlier = [m for m in client.told if m.source == source and m in world.published[:begin]]
+            assert all(isinstance(message, State) for message in earlier)
+            assert len(earlier) == len(set(places(earlier, source)))
+            told = [message for message in client.told if message not in earlier]
+            assert places(told, source) == places(world.published[begin:], source)
 
 
+@example(before=[], later=[TAKES_ALL, STARTS_AGAIN, STARTS_AGAIN], which=0)  # sources that history has not seen yet
 @given(before=some_acts, later=some_acts, which=st.integers(0, 1000))
 def test_who_goes_on_after_a_message_is_told_all_that_came_after_it(
     before: list[Act], later: list[Act], which: int
@@ -268,6 +282,24 @@ def test_who_goes_on_after_a_message_is_told_all_that_came_after_it(
         assert client.gaps == []
         for source in SOURCES:
             assert places(client.told, source) == places(world.published[last + 1 :], source)
+
+
+@example(before=[], later=[STARTS_AGAIN], which=1)  # nothing was said since then by the run that was listened to
+@given(before=some_acts, later=some_acts, which=st.integers(0, 1000))
+def test_who_begins_at_a_time_is_told_all_from_then_on(before: list[Act], later: list[Act], which: int) -> None:
+    with a_world([("event", "attic", False), *before]) as world:
+        first = which % (len(world.published) + 1)
+        client = Client(world, since=BEGIN + timedelta(seconds=first))
+        live(world, later, client)
+        client.end()
+        client.close()
+        assert client.gaps == []
+        for source in SOURCES:
+            # The last State from before that, sent again, is news, too.
+            earlier = [m for m in client.told if m.source == source and m in world.published[:first]]
+            assert [type(message) for message in earlier] in ([], [State])
+            told = [message for message in client.told if message not in earlier]
+            assert places(told, source) == places(world.published[first:], source)
 
 
 @given(first=some_acts, meanwhile=some_acts, later=some_acts)
