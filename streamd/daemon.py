@@ -150,7 +150,7 @@ class Daemon:
                 self._ready = True
                 self._notifier.ready(in_words(self._sources.values()))
                 log.info("ready after %.2f s", time.monotonic() - self._began)
-            wake_at = min(next_heartbeat, self._supervisor.restart_due() or math.inf)
+            wake_at = min(next_heartbeat, self._supervisor.restart_due() or math.inf, self._publisher.greet_due())
             awake = dict(poller.poll(math.ceil(max(0.0, wake_at - time.monotonic()) * 1000)))
             if self._intake.socket in awake:
                 if (wait := self._next_turn - time.monotonic()) > 0:

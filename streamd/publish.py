@@ -9,6 +9,7 @@ Who subscribes to a source's state gets the last one again and a heartbeat: from
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -42,15 +43,32 @@ QUEUE_MESSAGES = 1000
 LINGER_MS = 500
 """How long the last messages may take to leave when the daemon stops."""
 
-MAX_SUBSCRIPTION_BYTES = 4096
-"""What a subscriber may send at once; a longer message ends its connection."""
+MAX_SUBSCRIPTION_BYTES = 512
+"""What a subscriber may send at once; a longer message ends its connection. Not 256: handshakes of
+CURVE are longer."""
 
-MAX_AT_ONCE = 64
-"""Subscriptions taken in before the daemon's loop goes on: nobody's may hold up the audio."""
+MAX_WAITING = 1
+"""Subscriptions of one connection that wait here for ZeroMQ. It takes all that wait into a queue without a bound
+whenever we call it, many times a turn; so the others must wait with who sent them."""
+
+MAX_AT_ONCE = 256
+"""Subscriptions taken in before the daemon's loop goes on: nobody's may hold up the audio. Some 150 come in a turn."""
 
 MAX_SUBSCRIPTIONS = 4096
 """Different ones that are known at once. Who has one beyond gets what is published, but no scores are made for it."""
 
+GREET_SECONDS = 0.005
+"""For so long a new subscriber waits for its greeting, so that all it asks for has come. Not for longer: it begins to
+count a source's messages with that, if it has heard no event."""
+
+MAX_GREETINGS_A_SECOND = 1000
+"""Messages of greetings. Everybody who asked for the same hears them, so who comes again and again must not call one
+each time: the next greeting waits as long as the last one's number takes at this rate."""
+
+MAX_GREETED_APART = 64
+"""So many new subscriptions are greeted with what they asked for; of more, nobody looks for what that is."""
+
+_GREETED = (b"state/", b"heartbeat/")
 _ON_DEMAND = (b"score/", b"level/")
 _SHORTEST_ON_DEMAND = min(map(len, _ON_DEMAND))
 
@@ -93,8 +111,11 @@ class Publisher:
         self._subscribed: set[bytes] = set()
         self._on_demand: set[bytes] = set()
         """Those of them that begin with a word that is made on demand."""
+        self._ungreeted: set[bytes] = set()
+        self._greet_at = 0.0
         self.socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self.socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES)
+        self.socket.setsockopt(zmq.RCVHWM, MAX_WAITING)
         self.socket.setsockopt(zmq.LINGER, LINGER_MS)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, endpoints.HANDSHAKE_MS)
@@ -180,26 +201,45 @@ class Publisher:
         return any(topic[:n] in self._on_demand for n in range(_SHORTEST_ON_DEMAND, len(topic) + 1))
 
     def on_readable(self) -> None:
-        """Take in who subscribed and who left, at most MAX_AT_ONCE; greet the new with last states and heartbeats."""
-        fresh: set[bytes] = set()
+        """Take in who subscribed and who left, at most MAX_AT_ONCE; `greet_due` greets the new."""
         for _ in range(MAX_AT_ONCE):
-            if not self.socket.poll(0):
-                break
-            for frame in self.socket.recv_multipart(zmq.NOBLOCK):
+            try:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            for frame in frames:
                 kind, prefix = frame[:1], frame[1:]
                 if kind == b"\x01":
                     self._note(prefix)
-                    fresh.add(prefix)
-                elif kind == b"\x00":
+                elif kind == b"\x00":  # of _ungreeted nothing: a crafted one names what others asked for
                     self._subscribed.discard(prefix)
                     self._on_demand.discard(prefix)
-                    fresh.discard(prefix)
                 else:
                     self._counters.add("published.bad_subscription")
-        if fresh:
-            self._greet(tuple(fresh))
+
+    def greet_due(self) -> float:
+        """Greet those who subscribed with last states and heartbeats, if it is time.
+
+        Returns:
+            The monotonic time at which those who still wait will be greeted; infinity if nobody waits.
+        """
+        if not self._ungreeted:
+            return math.inf
+        if time.monotonic() < self._greet_at:
+            return self._greet_at
+        n_before = self.n_sent
+        self._greet(tuple(self._ungreeted))
+        self._ungreeted.clear()
+        self._greet_at = time.monotonic() + (self.n_sent - n_before) / MAX_GREETINGS_A_SECOND
+        return math.inf
 
     def _note(self, prefix: bytes) -> None:
+        if prefix.startswith(_GREETED) or any(word.startswith(prefix) for word in _GREETED):
+            if not self._ungreeted:
+                self._greet_at = max(self._greet_at, time.monotonic() + GREET_SECONDS)
+            self._ungreeted.add(prefix)
+            if len(self._ungreeted) > MAX_GREETED_APART:
+                self._ungreeted = {b""}
         if len(self._subscribed) >= MAX_SUBSCRIPTIONS and prefix not in self._subscribed:
             self._counters.add("published.too_many_subscriptions")
             return

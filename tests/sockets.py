@@ -98,6 +98,7 @@ def let_work(publisher: Publisher, until: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline, "waited in vain"
         if publisher.socket.poll(2):
             publisher.on_readable()
+        publisher.greet_due()
 
 
 class Ear:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import socket as sockets
+import time
 import timeit
 from collections.abc import Iterator
 
@@ -12,7 +14,16 @@ import zmq
 from streamd.counters import Counters
 from streamd.errors import EndpointError
 from streamd.events import Event, Heartbeat, State
-from streamd.publish import MAX_AT_ONCE, MAX_SUBSCRIPTION_BYTES, MAX_SUBSCRIPTIONS, QUEUE_MESSAGES, Publisher
+from streamd.publish import (
+    GREET_SECONDS,
+    MAX_AT_ONCE,
+    MAX_GREETED_APART,
+    MAX_GREETINGS_A_SECOND,
+    MAX_SUBSCRIPTION_BYTES,
+    MAX_SUBSCRIPTIONS,
+    QUEUE_MESSAGES,
+    Publisher,
+)
 from tests import samples
 from tests.sockets import PATIENCE_MS, Context, Ear, a_context, a_publisher, let_work, short_folder
 
@@ -37,12 +48,17 @@ def where(publisher: Publisher) -> str:
     return publisher.socket.get_string(zmq.LAST_ENDPOINT)
 
 
+def let_greet(publisher: Publisher, prefix: str) -> None:
+    """Let a publisher work until it has greeted who subscribed to this, and everybody before."""
+    let_work(publisher, lambda: prefix.encode() in publisher._subscribed and publisher.greet_due() == math.inf)
+
+
 def an_ear(context: Context, publisher: Publisher, *prefixes: str) -> Ear:
     """Return a subscriber whose every subscription has reached the publisher, with nothing yet to hear."""
     doorman = f"z-doorman-{next(doormen)}"  # its topic comes after all others, and subscriptions go in that order
     publisher.send(samples.state(publisher, doorman))
     ear = Ear(context, where(publisher), *prefixes, f"state/{doorman}/")
-    let_work(publisher, lambda: f"state/{doorman}/".encode() in publisher._subscribed)
+    let_greet(publisher, f"state/{doorman}/")
     publisher.send(ready := samples.state(publisher, doorman, "ready"))
     while ear.hear() != ready:
         pass
@@ -104,11 +120,49 @@ def test_who_subscribes_to_heartbeats_gets_one_at_once(context: Context, publish
     }
 
 
+def test_a_subscriber_that_comes_and_goes_without_end_does_not_flood_the_others(
+    context: Context, publisher: Publisher
+) -> None:
+    n_sources = 16
+    for n in range(n_sources):
+        publisher.send(samples.state(publisher, f"s{n}"))
+    an_ear(context, publisher, "state/", "heartbeat/")
+    stranger = context.socket(zmq.XSUB)
+    stranger.connect(where(publisher))
+    began, n_before = time.monotonic(), publisher.n_sent
+    for n in range(200):
+        stranger.send(b"\x01state/")
+        stranger.send(b"\x01x%d/" % n)
+        let_work(publisher, lambda n=n: b"x%d/" % n in publisher._subscribed)  # type: ignore[misc]
+        stranger.send(b"\x00state/")
+    let_work(publisher, lambda: publisher.n_sent > n_before)
+    most = 2 * (n_sources + 1) + MAX_GREETINGS_A_SECOND * (time.monotonic() - began)
+    assert publisher.n_sent - n_before <= most
+    stranger.close(linger=0)
+
+
+def test_the_more_a_greeting_takes_the_later_comes_the_next(context: Context, publisher: Publisher) -> None:
+    n_sources = MAX_GREETINGS_A_SECOND // 4
+    for n in range(n_sources):
+        publisher.send(samples.state(publisher, f"s{n}"))
+    Ear(context, where(publisher), "state/").hear(publisher)
+    greeted_at = time.monotonic()
+    ear = Ear(context, where(publisher), "state/s3/")
+    ear.hear(publisher)
+    assert time.monotonic() - greeted_at > 2 * n_sources / MAX_GREETINGS_A_SECOND - GREET_SECONDS
+
+
+def test_of_more_new_subscriptions_than_are_looked_at_each_is_greeted(context: Context, publisher: Publisher) -> None:
+    publisher.send(state := samples.state(publisher))
+    ear = Ear(context, where(publisher), "state/kitchen/", *(f"state/z{n}/" for n in range(3 * MAX_GREETED_APART)))
+    assert ear.hear(publisher) == state
+
+
 @pytest.mark.parametrize("prefix", ["event/", "event/kitchen/dog/", "state/porch/", "heartbeat/porch/"])
 def test_who_asked_for_something_else_is_not_greeted(context: Context, publisher: Publisher, prefix: str) -> None:
     publisher.send(samples.state(publisher))
     ear = Ear(context, where(publisher), prefix, "state/zoo/")
-    let_work(publisher, lambda: b"state/zoo/" in publisher._subscribed)
+    let_greet(publisher, "state/zoo/")
     publisher.send(live := samples.state(publisher, "zoo"))
     assert ear.hear() == live
 
@@ -240,6 +294,32 @@ def test_who_subscribes_without_end_holds_up_nobody(context: Context, publisher:
         publisher.on_readable()
         assert len(publisher._subscribed) - n_before <= MAX_AT_ONCE
     stranger.close(linger=0)
+
+
+def test_subscriptions_that_come_faster_than_they_are_taken_in_wait_with_who_sent_them(context: Context) -> None:
+    own: Context = zmq.Context()
+    with short_folder() as folder:
+        publisher = a_publisher(own, f"ipc://{folder}/e")
+        stranger = context.socket(zmq.XSUB)
+        stranger.setsockopt(zmq.SNDHWM, 0)
+        stranger.connect(where(publisher))
+        for _ in range(150_000):
+            stranger.send(b"\x01state/")
+            stranger.send(b"\x00state/")
+        for _ in range(100):  # turns of a daemon that has other work
+            time.sleep(0.005)
+            publisher.send(samples.LEVEL)
+            if publisher.socket.poll(0):
+                publisher.on_readable()
+        publisher.socket.unbind(where(publisher))  # nothing more comes from the stranger
+        stranger.close(linger=0)
+        n_waiting = 0
+        while publisher.socket.poll(100):
+            publisher.socket.recv(zmq.NOBLOCK)
+            n_waiting += 1
+        assert n_waiting < 30_000  # what the kernel's buffers hold, at eight bytes each
+        publisher.close()
+        own.destroy(linger=0)
 
 
 def test_more_subscriptions_than_can_be_kept_are_counted_and_greeted_and_forgotten_when_they_leave(

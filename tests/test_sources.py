@@ -120,6 +120,7 @@ class Rig:
             self._ear.socket.subscribe(prefix)
             assert self._publisher.socket.poll(PATIENCE_MS)
             self._publisher.on_readable()
+            self._publisher.greet_due()
 
 
 @contextmanager

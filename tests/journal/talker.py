@@ -58,6 +58,7 @@ def main(folder: Path, pause_seconds: float) -> None:
             for _ in poller.poll(round(1000 * pause_seconds)):
                 publisher.on_readable()
                 journal.on_readable()
+            publisher.greet_due()
             children.reap()
             children.restart_due()
             if time.monotonic() >= next_look:
