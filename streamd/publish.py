@@ -47,12 +47,12 @@ MAX_SUBSCRIPTION_BYTES = 512
 """What a subscriber may send at once; a longer message ends its connection. Not 256: handshakes of
 CURVE are longer."""
 
-MAX_WAITING = 1
+MAX_WAITING = 2
 """Subscriptions of one connection that wait here for ZeroMQ. It takes all that wait into a queue without a bound
-whenever we call it, many times a turn; so the others must wait with who sent them."""
+whenever we call it, many times a turn; so the others must wait with who sent them. With 1 nobody gets in by a key."""
 
 MAX_AT_ONCE = 256
-"""Subscriptions taken in before the daemon's loop goes on: nobody's may hold up the audio. Some 150 come in a turn."""
+"""Subscriptions taken in before the daemon's loop goes on: nobody's may hold up the audio."""
 
 MAX_SUBSCRIPTIONS = 4096
 """Different ones that are known at once. Who has one beyond gets what is published, but no scores are made for it."""
