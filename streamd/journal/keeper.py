@@ -83,11 +83,11 @@ class Keeper:
         except _FAILURES as error:
             self._failed(error)
 
-    def answer(self, request: Request) -> Answer:
-        """Answer a question for history."""
+    def answer(self, request: Request, run: str = "") -> Answer:
+        """Answer a question for history; run: the one whose messages are still to come."""
         try:
             store = self._opened()
-            return store.missing(request) if isinstance(request, Missing) else store.since(request)
+            return store.missing(request) if isinstance(request, Missing) else store.since(request, run)
         except MessageError as error:
             return Refused(reason=str(error), ref=request.ref)
         except _FAILURES as error:

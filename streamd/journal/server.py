@@ -240,7 +240,7 @@ class Server:
             trouble = self._keeper.trouble
             reason = f"what an earlier run left behind is not stored yet{trouble and ': '}{trouble}; ask again"
             return Refused(reason=reason, ref=request.ref)
-        return self._keeper.answer(request)
+        return self._keeper.answer(request, self._run)
 
     def _drain(self) -> None:
         """Store the rest, now that the daemon is gone."""

@@ -196,11 +196,14 @@ class Store:
                 found.append(LeftOpen(onset=onset, last_sign=at(last_sign / 1e6)))
         return found
 
-    def since(self, request: Since) -> Page:
-        """Return a page of what was published since a time or after a message; raises MessageError on no id."""
+    def since(self, request: Since, run: str = "") -> Page:
+        """Return a page of what was published since a time or after a message; raises MessageError on no id.
+
+        run: the one whose messages are still to come.
+        """
         cursor = request.cursor
         if cursor is None:
-            cursor = self._before(request.time, request.after, only_if_known=request.only_if_known)
+            cursor = self._before(request.time, request.after, run, only_if_known=request.only_if_known)
         where, names = "id > ?", []
         if request.sources is not None:
             names = list(request.sources)
@@ -217,7 +220,7 @@ class Store:
             request.ref, taken, None, [Newest(run=r, host=h, source=s, seq=n) for r, h, s, n in newest.fetchall()]
         )
 
-    def _before(self, moment: datetime | None, after: str | None, *, only_if_known: bool) -> int:
+    def _before(self, moment: datetime | None, after: str | None, run: str, *, only_if_known: bool) -> int:
         """Return the id before the first message that is asked for."""
         if after is not None:
             place = place_of(after)
@@ -226,7 +229,11 @@ class Store:
                 " (SELECT min(id) - 1 FROM messages WHERE run = ?1 AND source = ?2 AND seq > ?3),"
                 " CASE WHEN ?4 THEN (SELECT max(id) FROM messages WHERE run = ?1) END,"
                 " CASE WHEN ?5 THEN (SELECT max(id) FROM messages) END, 0)",
-                (*place, self._was_never_stored(*place), only_if_known),
+                (
+                    *place,
+                    self._was_never_stored(*place),
+                    only_if_known or (place[0] == run and not self._has_any_of(run)),
+                ),
             ).fetchone()
         elif moment is not None:
             (found,) = self._database.execute(
@@ -237,6 +244,10 @@ class Store:
         else:
             return 0
         return int(found)
+
+    def _has_any_of(self, run: str) -> bool:
+        """Tell whether anything of a run that is not over was ever stored."""
+        return bool(self._database.execute("SELECT EXISTS (SELECT 1 FROM newest WHERE run = ?)", (run,)).fetchone()[0])
 
     def _was_never_stored(self, run: str, source: str, seq: int) -> bool:
         """Tell whether a message that is not here will come yet, or was lost; else it was deleted."""

@@ -97,6 +97,37 @@ def test_after_a_message_that_is_not_stored_yet_there_is_nothing_and_later_runs_
     assert [bytes(raw) for raw in page.messages] == later
 
 
+def test_after_a_message_of_a_run_of_which_nothing_is_stored_yet_earlier_runs_do_not_come_again(keeper: Keeper) -> None:
+    keeper.keep(messages(5))
+    request = Since(after="later-kitchen-1")
+    page = keeper.answer(request, "later")
+    assert isinstance(page, Page)
+    assert page.messages == []
+    gone = keeper.answer(request, "another")  # long ago, as far as can be told: rather all than a loss
+    assert isinstance(gone, Page)
+    assert len(gone.messages) == 5
+    keeper.keep(later := messages(3, "later"))
+    page = keeper.answer(request, "later")
+    assert isinstance(page, Page)
+    assert [bytes(raw) for raw in page.messages] == later[1:]
+
+
+def test_after_a_deleted_message_of_the_run_that_goes_on_what_others_said_since_then_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = Keeper(spec(tmp_path, max_days=1.0))
+    long_ago = time.time() - 2 * 86_400
+    with monkeypatch.context() as patch:
+        patch.setattr(storing.time, "time", lambda: long_ago)
+        keeper.keep([encode(msgspec.structs.replace(samples.STATE, source="porch"))])
+    keeper.keep(left := messages(5, samples.STATE.run))
+    rest(keeper, monkeypatch)
+    page = keeper.answer(Since(after=f"{samples.STATE.run}-porch-{samples.STATE.seq}"), samples.STATE.run)
+    assert isinstance(page, Page)
+    assert [bytes(raw) for raw in page.messages] == left
+    keeper.close()
+
+
 def test_after_a_message_that_was_deleted_all_that_is_left_of_its_run_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
