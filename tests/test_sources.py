@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from streamd.publish import Publisher
 from streamd.source_report import source_report
 from streamd.sources import LiveSource
 from tests import tiny_models
-from tests.sockets import PATIENCE_MS, Ear, a_context, short_folder
+from tests.sockets import PATIENCE_MS, Ear, a_context, let_work, short_folder
 from tests.tiny_models import SAMPLE_RATE, TONES
 
 HERE, ELSEWHERE = "this machine", "another machine"
@@ -120,7 +121,8 @@ class Rig:
             self._ear.socket.subscribe(prefix)
             assert self._publisher.socket.poll(PATIENCE_MS)
             self._publisher.on_readable()
-            self._publisher.greet_due()
+        # The greeting is over before anything is heard: else its heartbeat would end what is `told` next.
+        let_work(self._publisher, lambda: self._publisher.greet_due() == math.inf)
 
 
 @contextmanager
