@@ -30,6 +30,11 @@ def child_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def own_command() -> list[str]:
+    """Return the command that began this process, with the options of its interpreter."""
+    return [sys.executable, *sys.orig_argv[1:]]
+
+
 def many_files() -> None:
     """Let this process have as many open files as the system allows it: each agent is a connection, and that a file."""
     import resource

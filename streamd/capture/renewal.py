@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 
+from streamd.environment import own_command
 from streamd.errors import DeviceError
 
 MOST_LOOKS = 300
@@ -30,10 +30,11 @@ def renew(is_stopping: Callable[[], bool]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     if is_stopping():
         return
+    command = own_command()
     try:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - there is nothing for a shell
+        os.execv(command[0], command)  # noqa: S606 - there is nothing for a shell
     except OSError as error:
-        raise DeviceError(f"can't start {sys.executable} again, which this process runs: {error.strerror}") from error
+        raise DeviceError(f"can't start {command[0]} again, which this process runs: {error.strerror}") from error
 
 
 def heed_signals() -> None:
