@@ -107,9 +107,21 @@ def running_agent(
     endpoint: str, spec: specs.Spec, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a real agent as a child of this process, which is ended if it runs still."""
-    command = [sys.executable, "-m", "streamd.capture", SOURCE, endpoint, specs.encode(spec)]
+    command = [sys.executable, "-m", "streamd.capture", *agent_arguments(endpoint, spec)]
+    with begun(command, environment) as process:
+        yield process
+
+
+def agent_arguments(endpoint: str, spec: specs.Spec) -> list[str]:
+    """Return the arguments of an agent that is a child of this process."""
+    return [SOURCE, endpoint, specs.encode(spec), "--child-of", str(os.getpid())]
+
+
+@contextmanager
+def begun(command: list[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run a program whose standard error is read here, and which is ended if it runs still."""
     process = subprocess.Popen(
-        [*command, "--child-of", str(os.getpid())],
+        command,
         cwd=Path(__file__).parents[1],
         env=environment,
         stdin=subprocess.PIPE,

@@ -142,7 +142,7 @@ class Agent:
 
     @property
     def is_worn(self) -> bool:
-        """Whether it looked for its microphone so often, in vain, that its process is to be renewed."""
+        """Whether it has looked for its microphone so often that its process is to be renewed, and has none now."""
         return self._n_looks >= MOST_LOOKS and self._audio is None and isinstance(self._spec, Microphone)
 
     def close(self) -> None:

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from streamd.blocks import Waiting
-from streamd.capture import specs
 from streamd.capture.agent import STOPPED
 from streamd.capture.specs import Microphone
-from tests.agents import SOURCE, AudioSocket, ended
+from tests.agents import SOURCE, AudioSocket, agent_arguments, begun, ended
 from tests.conftest import FakeMicrophone
 from tests.running import wait_for
 
@@ -56,22 +55,13 @@ os.execv = asked
 def impatient(
     program: str, arguments: list[str], microphone: FakeMicrophone, looks: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", IMPATIENT + program, *arguments],
-        env=microphone.environment | {"LOOKS": str(looks)},
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    command = [sys.executable, "-c", IMPATIENT + program, *arguments]
+    with begun(command, microphone.environment | {"LOOKS": str(looks)}) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def child(daemon: AudioSocket) -> list[str]:
-    return [SOURCE, daemon.endpoint, specs.encode(Microphone(name="USB")), "--child-of", str(os.getpid())]
+    return agent_arguments(daemon.endpoint, Microphone(name="USB"))
 
 
 def seen(looks: Path) -> list[tuple[int, int]]:

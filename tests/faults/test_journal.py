@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from streamd.requests import JournalReport
+from tests.disks import fill, mounted
 from tests.faults.harness import Injection, faults
 from tests.faults.rig import HOP_SECONDS, Rig, Scene, running, scene
 from tests.running import wait_for
@@ -143,23 +144,8 @@ def test_a_journal_that_hangs_holds_up_nobody(scene: Scene) -> None:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "streamd", folder], check=False)
-    if mounted.returncode:
-        pytest.skip("no right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Leave no byte free."""
-    with (disk / "rubbish").open("wb", buffering=0) as rubbish:
-        while True:
-            try:
-                rubbish.write(bytes(4096))
-            except OSError:
-                return
+    with mounted(tmp_path / "disk", "size=2m") as folder:
+        yield folder
 
 
 def attribute(disk: Path, what: str) -> None:

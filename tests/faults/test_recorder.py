@@ -16,6 +16,7 @@ import soundfile
 
 from streamd.events import Event
 from streamd.requests import RecorderReport
+from tests.disks import fill, mounted
 from tests.faults.harness import SHARE, Faults, Injection, faults
 from tests.faults.rig import HOP_SECONDS, Rig, Scene, running, scene
 from tests.running import wait_for
@@ -94,23 +95,8 @@ def recording(scene: Scene, kept: Faults, folder: Path) -> Iterator[Rig]:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "streamd", folder], check=False)
-    if mounted.returncode:
-        pytest.skip("no right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Leave no byte free."""
-    with (disk / "rubbish").open("wb", buffering=0) as rubbish:
-        while True:
-            try:
-                rubbish.write(bytes(4096))
-            except OSError:
-                return
+    with mounted(tmp_path / "disk", "size=64m") as folder:
+        yield folder
 
 
 def remount(disk: Path, how: str) -> None:

@@ -15,6 +15,7 @@ from streamd.errors import EndpointError
 from streamd.journal import backlog as backlogs
 from streamd.journal.backlog import Backlog, backlog_file, backlog_of
 from streamd.pipe import frame
+from tests.disks import mounted
 
 
 def unsent(backlog: Backlog) -> list[bytes]:
@@ -187,14 +188,8 @@ def test_whoever_takes_the_name_of_our_folder_in_shared_memory_costs_us_nothing(
 @pytest.fixture
 def exhausted(tmp_path: Path) -> Iterator[Path]:
     """Shared memory in which there is our folder, and room for no file more."""
-    shared = tmp_path / "shm"
-    shared.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=2", "streamd-test", str(shared)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting a tmpfs is not permitted here: {done.stderr.strip()}")
-    yield shared
-    subprocess.run(["umount", "--lazy", str(shared)], check=True)
+    with mounted(tmp_path / "shm", "size=1m,nr_inodes=2") as shared:
+        yield shared
 
 
 @pytest.mark.parametrize("has_folder", [True, False])

@@ -112,24 +112,9 @@ def test_after_a_message_of_a_run_of_which_nothing_is_stored_yet_earlier_runs_do
     assert [bytes(raw) for raw in page.messages] == later[1:]
 
 
-def test_after_a_deleted_message_of_the_run_that_goes_on_what_others_said_since_then_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keeper = Keeper(spec(tmp_path, max_days=1.0))
-    long_ago = time.time() - 2 * 86_400
-    with monkeypatch.context() as patch:
-        patch.setattr(storing.time, "time", lambda: long_ago)
-        keeper.keep([encode(msgspec.structs.replace(samples.STATE, source="porch"))])
-    keeper.keep(left := messages(5, samples.STATE.run))
-    rest(keeper, monkeypatch)
-    page = keeper.answer(Since(after=f"{samples.STATE.run}-porch-{samples.STATE.seq}"), samples.STATE.run)
-    assert isinstance(page, Page)
-    assert [bytes(raw) for raw in page.messages] == left
-    keeper.close()
-
-
+@pytest.mark.parametrize("goes_on", [False, True])
 def test_after_a_message_that_was_deleted_all_that_is_left_of_its_run_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, goes_on: bool
 ) -> None:
     keeper = Keeper(spec(tmp_path, max_days=1.0))
     long_ago = time.time() - 2 * 86_400
@@ -138,7 +123,8 @@ def test_after_a_message_that_was_deleted_all_that_is_left_of_its_run_comes(
         keeper.keep([encode(msgspec.structs.replace(samples.STATE, source="porch"))])
     keeper.keep(left := messages(5, samples.STATE.run))
     rest(keeper, monkeypatch)
-    page = keeper.answer(Since(after=f"{samples.STATE.run}-porch-{samples.STATE.seq}"))
+    request = Since(after=f"{samples.STATE.run}-porch-{samples.STATE.seq}")
+    page = keeper.answer(request, samples.STATE.run) if goes_on else keeper.answer(request)
     assert isinstance(page, Page)
     assert [bytes(raw) for raw in page.messages] == left
     keeper.close()

@@ -23,6 +23,7 @@ from streamd.recorder import shelf as shelves
 from streamd.recorder.desk import AudioFacts, Beside, Recording
 from streamd.recorder.messages import RecorderSpec, Report
 from streamd.recorder.shelf import Shelf, folder_name
+from tests.disks import mounted
 from tests.recorder.audio import RATE, START, offset, onset, pcm
 from tests.running import wait_for
 
@@ -185,16 +186,8 @@ def test_the_quota_holds_while_recordings_come(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of one megabyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "streamd-test", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = f"mounting a tmpfs is not permitted here: {done.stderr.strip()}"
-        print(reason)
-        pytest.skip(reason)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        yield disk
 
 
 def test_a_full_disk_loses_nothing_and_leaves_nothing_half(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
